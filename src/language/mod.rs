@@ -1,0 +1,8 @@
+//! Text → typed program: `parse` → `resolve` → `check`, each consuming what the last one made.
+//!
+//! Pure: no I/O but reading the files through the caller's loader, no clock, no tokio.
+
+pub mod ast;
+pub mod library;
+pub mod span;
+pub mod typed;

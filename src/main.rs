@@ -1,0 +1,3 @@
+//! The `projector` command: arguments in, exit code out.
+
+fn main() {}

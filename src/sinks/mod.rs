@@ -1,0 +1,91 @@
+//! Targets that hold copies of documents, and the publisher in front of them.
+//!
+//! A sink never decides what to write: the core says which keys it is owed, the publisher reads their rows through a synced
+//! snapshot and renders them, and the sink answers for each.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::event::Version;
+
+/// A future that a sink returns; sinks are called through `dyn`.
+pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A document to write or to delete.
+#[derive(Debug, Clone)]
+pub struct DocumentWrite {
+    /// The key text.
+    pub key: Arc<str>,
+    /// INVARIANT: one version of one key names one sequence of bytes.
+    pub version: Version,
+    pub body: DocumentBody,
+}
+
+#[derive(Debug, Clone)]
+pub enum DocumentBody {
+    /// JSON, `_proj` included.
+    Document(Arc<[u8]>),
+    Delete,
+}
+
+/// What became of one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    /// The same version was there already.
+    Duplicate,
+    /// The target is busy or away: this item may be sent again.
+    Retry {
+        reason: String,
+    },
+    /// This document can never be written.
+    Poison {
+        reason: String,
+    },
+    /// The target holds a version of somebody else: the sink stops.
+    Foreign {
+        reason: String,
+    },
+}
+
+/// A document as a sink holds it.
+#[derive(Debug, Clone)]
+pub struct StoredDocument {
+    pub version: Version,
+    pub body: Arc<[u8]>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct SinkError {
+    pub reason: String,
+}
+
+/// A page of a listing: documents in key order, and the key to go on after when there are more.
+#[derive(Debug, Default)]
+pub struct DocumentPage {
+    pub documents: Vec<(Arc<str>, StoredDocument)>,
+    pub next: Option<Arc<str>>,
+}
+
+/// A target that holds whole documents by key, each with a version that never falls.
+pub trait DocumentSink: Send + Sync {
+    /// Writes a batch, at most one write per key. One outcome per write, in order. Settles by `deadline`.
+    fn write(&self, batch: Vec<DocumentWrite>, deadline: Instant) -> SinkFuture<'_, Vec<Outcome>>;
+
+    /// The document it holds.
+    fn read<'a>(&'a self, key: &'a str) -> SinkFuture<'a, Result<Option<StoredDocument>, SinkError>>;
+
+    /// A page of what it holds, in key order.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> SinkFuture<'a, Result<DocumentPage, SinkError>>;
+
+    /// Whether it loses all with the process: then it owes nothing durable and is filled from the rows at each start.
+    fn is_volatile(&self) -> bool;
+}

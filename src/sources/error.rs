@@ -1,0 +1,20 @@
+//! Why a source could not be read.
+
+use crate::event::{Offset, TopicPartition};
+use crate::sources::OffsetRange;
+
+/// Why a source could not be read. `Unavailable` heals by waiting; the others need a person.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    #[error("topic `{topic}` does not exist in {source_name}")]
+    UnknownTopic { topic: String, source_name: String },
+    #[error("{source_name} cannot be reached: {reason}")]
+    Unavailable { source_name: String, reason: String },
+    #[error("{partition} no longer holds offset {wanted}: it holds {} to {}", range.beginning, range.end)]
+    OffsetOutOfRange { partition: TopicPartition, wanted: Offset, range: OffsetRange },
+    #[error("{what}")]
+    Io { what: String, source: std::io::Error },
+    #[error("{source_name} refused: {reason}")]
+    Refused { source_name: String, reason: String },
+}
