@@ -3,6 +3,8 @@
 //! Pure: no I/O but reading the files through the caller's loader, no clock, no tokio.
 
 pub mod ast;
+pub mod codes;
+pub mod diagnostic;
 pub mod library;
 pub mod span;
 pub mod typed;
