@@ -1,3 +1,5 @@
 //! The `projector` command: arguments in, exit code out.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    projector::cli::main()
+}
