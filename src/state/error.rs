@@ -2,12 +2,18 @@
 
 use std::path::PathBuf;
 
+use crate::event::ProjectionName;
+
 /// Why state could not be read or written. None of these leaves half a checkpoint behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    #[error("another process uses the state directory {}", path.display())]
-    Locked { path: PathBuf },
+    #[error("another process{} uses the state directory {}", process(*pid), path.display())]
+    Locked {
+        path: PathBuf,
+        /// The other process, when its number could be read.
+        pid: Option<u32>,
+    },
     #[error("the state directory {} is of format {found}; this release reads up to {known}: use the release that wrote it, or a newer one", path.display())]
     NewerFormat { path: PathBuf, found: u32, known: u32 },
     #[error("the state directory {} is damaged: {what}", path.display())]
@@ -16,6 +22,13 @@ pub enum StoreError {
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
     #[error("a checkpoint could not be written: {reason}; nothing more is written until a restart")]
     Poisoned { reason: String },
+    /// A broken invariant of the caller: nothing of the round was written.
+    #[error("a checkpoint of `{projection}` is out of order: {what}")]
+    OutOfOrder { projection: ProjectionName, what: String },
     #[error("no more versions: the 24 bits of the epoch are used up")]
     EpochsUsedUp,
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }

@@ -4,6 +4,8 @@
 //! goes in whole or not at all, and what a [`Snapshot`] shows is synced: no crash takes it back.
 
 mod error;
+mod memory;
+mod record;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition
 use crate::plan::Hashes;
 
 pub use error::StoreError;
+pub use memory::{FailedRound, MemoryStore};
+pub use record::KEY_BYTES_MAX;
 
 /// What one checkpoint of one projection makes durable, together or not at all.
 #[derive(Debug, Clone)]
