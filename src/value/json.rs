@@ -1,0 +1,137 @@
+//! Values as JSON, by their types: what documents hold. The same value gives the same bytes, always.
+//!
+//! Absence is `null`; enums are their wire text; times are RFC 3339 and durations ISO 8601; sets are arrays and maps are
+//! objects, in key order; bytes are base64; `json` passes through byte for byte. Decimals are strings unless asked for
+//! as numbers. An integer that a double cannot hold exactly is refused unless integers are written as text.
+
+use crate::value::{Type, Value, text};
+
+/// How a sink wants its values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Decimals as JSON numbers (all their digits) rather than strings.
+    pub decimals_as_numbers: bool,
+    /// Integers as strings.
+    pub ints_as_text: bool,
+    /// Fields of records that are `none` are left out.
+    pub omit_none: bool,
+}
+
+/// An integer outside ±2^53, which readers of JSON would round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntTooLarge(pub i64);
+
+/// 2^53: doubles hold every integer up to it.
+const INT_MAX: u64 = 1 << 53;
+
+/// Appends the JSON of a value.
+pub fn write(value: &Value<'_>, ty: &Type, style: Style, out: &mut Vec<u8>) -> Result<(), IntTooLarge> {
+    match (value, ty.required()) {
+        (Value::None, _) => out.extend_from_slice(b"null"),
+        (Value::Bool(v), _) => out.extend_from_slice(if *v { b"true" } else { b"false" }),
+        (Value::Int(v), _) if style.ints_as_text => scalar(&Value::Int(*v), ty, out, true),
+        (Value::Int(v), _) if v.unsigned_abs() > INT_MAX => return Err(IntTooLarge(*v)),
+        (Value::Int(_) | Value::Float(_), ty) => scalar(value, ty, out, false),
+        (Value::Decimal(_), ty) => scalar(value, ty, out, !style.decimals_as_numbers),
+        (Value::Text(v), _) => write_text(v.as_str(), out),
+        (Value::Json(v), _) => out.extend_from_slice(v.as_bytes()),
+        (Value::Enum(_), ty) => write_text(&text::of(value, ty), out),
+        (Value::Timestamp(_) | Value::Date(_) | Value::Duration(_) | Value::Uuid(_), ty) => {
+            scalar(value, ty, out, true)
+        }
+        (Value::Bytes(v), _) => base64(v, out),
+        (Value::List(items), Type::List(element)) => array(items.iter(), element, style, out)?,
+        (Value::Set(items), Type::Set(element)) => array(items.iter(), element, style, out)?,
+        (Value::Map(entries), Type::Map(key, element)) => {
+            let entries = entries.iter().map(|(k, v)| (text::of(k, key), v, &**element));
+            object(entries, Style { omit_none: false, ..style }, style, out)?;
+        }
+        (Value::Record(values), Type::Record(record)) => {
+            let fields = record.fields.iter().zip(values.iter());
+            object(fields.map(|(field, value)| (&*field.name, value, &field.ty)), style, style, out)?;
+        }
+        (Value::List(_) | Value::Set(_) | Value::Map(_) | Value::Record(_), _) => {
+            unreachable!("a checked value has the shape of its type")
+        }
+    }
+    Ok(())
+}
+
+fn scalar(value: &Value<'_>, ty: &Type, out: &mut Vec<u8>, quoted: bool) {
+    let mut sink = Appended(out);
+    let quote = if quoted { "\"" } else { "" };
+    let mut written = std::fmt::Write::write_str(&mut sink, quote);
+    written = written.and_then(|()| text::write(value, ty, &mut sink));
+    written.and_then(|()| std::fmt::Write::write_str(&mut sink, quote)).expect("appending to memory cannot fail");
+}
+
+/// Lets formatting append to bytes.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl std::fmt::Write for Appended<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Appends a JSON string.
+pub fn write_text(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("text is always JSON");
+}
+
+fn array<'a, 'v: 'a>(
+    items: impl Iterator<Item = &'a Value<'v>>,
+    element: &Type,
+    style: Style,
+    out: &mut Vec<u8>,
+) -> Result<(), IntTooLarge> {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(item, element, style, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// Appends an object. `own` says whether its own absent fields are left out, `style` how the values inside are written.
+fn object<'a, 'v: 'a>(
+    fields: impl Iterator<Item = (impl AsRef<str>, &'a Value<'v>, &'a Type)>,
+    own: Style,
+    style: Style,
+    out: &mut Vec<u8>,
+) -> Result<(), IntTooLarge> {
+    out.push(b'{');
+    let mut first = true;
+    for (name, value, ty) in fields {
+        if own.omit_none && value.is_none() {
+            continue;
+        }
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        write_text(name.as_ref(), out);
+        out.push(b':');
+        write(value, ty, style, out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Standard base64 with padding, in quotes.
+fn base64(bytes: &[u8], out: &mut Vec<u8>) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    out.push(b'"');
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0u32, |sum, b| sum << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = ALPHABET[(group >> (18 - 6 * place) & 63) as usize];
+            out.push(if place > chunk.len() { b'=' } else { digit });
+        }
+    }
+    out.push(b'"');
+}
