@@ -1,1 +1,5 @@
-//! (being laid down)
+//! The verbs of an operator: configuration, and what is started, watched and stopped with it.
+//!
+//! `control` may know every other room, and only `cli` knows it.
+
+pub mod config;
