@@ -78,6 +78,11 @@ pub struct NewRecord<'a> {
 }
 
 impl RecordBatch {
+    /// An empty batch of records of these partitions.
+    pub fn of(inputs: Vec<TopicPartition>) -> RecordBatch {
+        RecordBatch { inputs: Arc::new(inputs), ..RecordBatch::default() }
+    }
+
     /// Empties the batch and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

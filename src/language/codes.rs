@@ -76,6 +76,8 @@ codes! {
     TOO_MANY = "R0106", "a collection is larger than its bound";
     CONTRACT = "R0107", "a text is too long, or no member of its enum";
     MISSING_FIELD = "R0108", "a required field is missing";
+    MALFORMED = "R0109", "an event is not well-formed";
+    EVENT_TYPE = "R0110", "an event has no type, or one that its topic does not list";
 
     // Parsed, and refused until it is built.
     NO_EACH = "P0901", "`each` is not supported yet";

@@ -7,8 +7,13 @@ use crate::sources::OffsetRange;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    #[error("topic `{topic}` does not exist in {source_name}")]
-    UnknownTopic { topic: String, source_name: String },
+    #[error("topic `{topic}` does not exist in {source_name}{}", listed(known))]
+    UnknownTopic {
+        topic: String,
+        source_name: String,
+        /// The topics that are there, as far as they are known.
+        known: Vec<String>,
+    },
     #[error("{source_name} cannot be reached: {reason}")]
     Unavailable { source_name: String, reason: String },
     #[error("{partition} no longer holds offset {wanted}: it holds {} to {}", range.beginning, range.end)]
@@ -17,4 +22,14 @@ pub enum SourceError {
     Io { what: String, source: std::io::Error },
     #[error("{source_name} refused: {reason}")]
     Refused { source_name: String, reason: String },
+}
+
+fn listed(known: &[String]) -> String {
+    const SHOWN_MAX: usize = 12;
+    if known.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = known.iter().take(SHOWN_MAX).map(|topic| format!("`{topic}`")).collect();
+    let more = if known.len() > SHOWN_MAX { ", …" } else { "" };
+    format!("; it has {}{more}", shown.join(", "))
 }

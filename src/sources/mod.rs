@@ -10,6 +10,8 @@ use crate::event::{Offset, RecordBatch, TopicPartition};
 pub use error::SourceError;
 
 mod error;
+mod inputs;
+pub mod memory;
 
 /// A log that can be read by partition and offset.
 pub trait Source: Send {
