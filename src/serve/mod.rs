@@ -1,1 +1,87 @@
-//! (being laid down)
+//! HTTP over statuses, snapshots and sinks: what a running engine shows of itself and of its documents.
+//!
+//! Every answer is read from what is synced: statuses come from the core, documents from the sinks, dead letters from a
+//! snapshot. Errors are JSON, `{"error": "…"}`. Nothing here changes anything, and nothing waits but `?wait=`.
+
+mod answer;
+mod auth;
+pub mod dead_letters;
+mod documents;
+mod health;
+mod metrics;
+mod projections;
+pub mod report;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::plan::Plan;
+use crate::runtime::progress::ProjectionStatus;
+use crate::sinks::DocumentSink;
+use crate::state::Store;
+
+/// All that is served.
+pub struct Served {
+    pub projections: Vec<ServedProjection>,
+    pub store: Arc<dyn Store>,
+    /// The hash of the token that a request must carry, when there is one.
+    pub token: Option<blake3::Hash>,
+}
+
+/// A running projection, as it is served.
+pub struct ServedProjection {
+    pub plan: Arc<Plan>,
+    pub status: watch::Receiver<Arc<ProjectionStatus>>,
+    /// In the order of the plan's sinks.
+    pub sinks: Vec<Arc<dyn DocumentSink>>,
+}
+
+impl ServedProjection {
+    pub fn name(&self) -> &Arc<str> {
+        &self.plan.projection.name
+    }
+}
+
+impl Served {
+    fn projection(&self, name: &str) -> Result<&ServedProjection, answer::Refusal> {
+        let found = self.projections.iter().find(|projection| &**projection.name() == name);
+        found.ok_or_else(|| answer::Refusal::not_found(format!("no projection `{name}` runs here")))
+    }
+}
+
+/// Answers requests until `stop` is ready; then finishes those under way.
+pub async fn serve(
+    listener: TcpListener,
+    served: Arc<Served>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(served)).with_graceful_shutdown(stop).await
+}
+
+fn router(served: Arc<Served>) -> Router {
+    let guarded = Router::new()
+        .route("/v1/projections", get(projections::all))
+        .route("/v1/projections/{name}", get(projections::one))
+        .route("/v1/projections/{name}/documents", get(documents::list))
+        .route("/v1/projections/{name}/documents/{key}", get(documents::one))
+        .route("/v1/projections/{name}/dead-letters", get(dead_letters::list))
+        .route("/v1/projections/{name}/dead-letters/{number}", get(dead_letters::one))
+        .route("/metrics", get(metrics::all))
+        .route_layer(middleware::from_fn_with_state(served.clone(), auth::check));
+    // Those who ask whether we live have no token to give.
+    let open = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    guarded
+        .merge(open)
+        .fallback(answer::no_such_page)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .with_state(served)
+}

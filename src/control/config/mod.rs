@@ -23,6 +23,7 @@ use std::time::Duration;
 pub use connection::{Connection, KafkaConnection};
 pub use error::ConfigError;
 pub use secret::Secret;
+pub(crate) use units::duration;
 
 use section::Section;
 

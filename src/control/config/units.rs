@@ -20,7 +20,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Reads a duration with its unit.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     quantity(text, &DURATIONS_MS).map(Duration::from_millis)
 }
 

@@ -1,0 +1,114 @@
+//! `GET /metrics`: the statuses in Prometheus' text format.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use crate::runtime::progress::{ProjectionStatus, RunState};
+use crate::serve::Served;
+
+pub(super) async fn all(State(served): State<Arc<Served>>) -> impl IntoResponse {
+    let statuses: Vec<_> = served.projections.iter().map(|projection| projection.status.borrow().clone()).collect();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text(&statuses, SystemTime::now()))
+}
+
+fn text(statuses: &[Arc<ProjectionStatus>], now: SystemTime) -> String {
+    let mut page = Page::default();
+    page.family("projector_build_info", "gauge", "The release that runs.");
+    page.sample("projector_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    projections(&mut page, statuses, now);
+    partitions(&mut page, statuses);
+    sinks(&mut page, statuses);
+    page.text
+}
+
+fn projections(page: &mut Page, statuses: &[Arc<ProjectionStatus>], now: SystemTime) {
+    page.family("projector_running", "gauge", "1 while the projection runs.");
+    for status in statuses {
+        let running = u64::from(status.run_state == RunState::Running);
+        page.sample("projector_running", &[("projection", &status.name)], running);
+    }
+    page.family("projector_events_total", "counter", "Events by what became of them, over the life of the state.");
+    for status in statuses {
+        let counts = status.counters;
+        let outcomes = [
+            ("folded", counts.folded),
+            ("filtered", counts.filtered),
+            ("dropped", counts.dropped),
+            ("skipped", counts.skipped),
+            ("dead_letter", counts.dead_letters),
+        ];
+        for (outcome, count) in outcomes {
+            page.sample("projector_events_total", &[("projection", &status.name), ("outcome", outcome)], count);
+        }
+    }
+    page.family("projector_version", "gauge", "The version of the last synced checkpoint.");
+    for status in statuses {
+        page.sample("projector_version", &[("projection", &status.name)], status.version.0);
+    }
+    page.family("projector_checkpoint_age_seconds", "gauge", "How long ago the last checkpoint was synced.");
+    for status in statuses {
+        if let Some(at) = status.checkpoint_at {
+            let age = now.duration_since(at).unwrap_or_default().as_millis() as f64 / 1000.0;
+            page.sample("projector_checkpoint_age_seconds", &[("projection", &status.name)], age);
+        }
+    }
+}
+
+fn partitions(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
+    let all = || statuses.iter().flat_map(|status| status.partitions.iter().map(move |p| (status, p)));
+    page.family("projector_lag_events", "gauge", "Events of a partition still to be folded.");
+    for (status, partition) in all() {
+        if let Some(lag) = partition.lag_events() {
+            let number = partition.partition.partition.to_string();
+            let place = [("projection", &*status.name), ("topic", &*partition.partition.topic), ("partition", &number)];
+            page.sample("projector_lag_events", &place, lag);
+        }
+    }
+    page.family("projector_partition_stopped", "gauge", "1 while a partition is stopped on a fault.");
+    for (status, partition) in all() {
+        let number = partition.partition.partition.to_string();
+        let place = [("projection", &*status.name), ("topic", &*partition.partition.topic), ("partition", &number)];
+        page.sample("projector_partition_stopped", &place, u64::from(partition.stopped.is_some()));
+    }
+}
+
+fn sinks(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
+    let all = || statuses.iter().flat_map(|status| status.sinks.iter().map(move |sink| (status, sink)));
+    page.family("projector_sink_owed", "gauge", "Keys that a sink is still owed.");
+    for (status, sink) in all() {
+        page.sample("projector_sink_owed", &[("projection", &status.name), ("sink", &sink.name)], sink.owed);
+    }
+    page.family("projector_sink_settled_version", "gauge", "Everything up to this version has been answered.");
+    for (status, sink) in all() {
+        let place = [("projection", &*status.name), ("sink", &*sink.name)];
+        page.sample("projector_sink_settled_version", &place, sink.settled.0);
+    }
+    page.family("projector_sink_stopped", "gauge", "1 while a sink is stopped.");
+    for (status, sink) in all() {
+        let place = [("projection", &*status.name), ("sink", &*sink.name)];
+        page.sample("projector_sink_stopped", &place, u64::from(sink.stopped));
+    }
+}
+
+/// A page in the making.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes all that is written");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+        writeln!(self.text, "{name}{{{}}} {value}", labels.join(",")).expect("a string takes all that is written");
+    }
+}
