@@ -7,6 +7,13 @@ use std::ops::Range;
 use crate::plan::Fault;
 use crate::value::{Slot, SlotBuffer};
 
+pub use json::SlotDecoder;
+
+mod convert;
+mod json;
+mod names;
+mod scan;
+
 /// The outcome of decoding a range of a [`crate::event::RecordBatch`].
 #[derive(Debug, Default)]
 pub struct Chunk {
@@ -19,6 +26,17 @@ pub struct Chunk {
     /// Records that could not be decoded, in record order: (index in the batch, why).
     pub faults: Vec<(u32, Box<Fault>)>,
     pub counts: DecodeCounts,
+}
+
+impl Chunk {
+    /// Empties the chunk and keeps its memory.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.slots.clear();
+        self.events.clear();
+        self.faults.clear();
+        self.counts = DecodeCounts::default();
+    }
 }
 
 /// An event some handler wants.
