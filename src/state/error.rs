@@ -20,6 +20,13 @@ pub enum StoreError {
     Damaged { path: PathBuf, what: String },
     #[error("the state directory {} could not be {action}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
+    #[error("the database in {} could not be {action}", path.display())]
+    Database {
+        path: PathBuf,
+        action: &'static str,
+        /// The database's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("a checkpoint could not be written: {reason}; nothing more is written until a restart")]
     Poisoned { reason: String },
     /// A broken invariant of the caller: nothing of the round was written.

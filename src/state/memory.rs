@@ -157,6 +157,7 @@ impl Content {
     fn apply(&mut self, batch: &CheckpointBatch, listed_keys_min: u64) -> Result<(), StoreError> {
         let mut record = ProjectionRecord::after(self.projections.get(&batch.projection), batch)?;
         let rows = Arc::make_mut(self.generations.entry(batch.generation).or_default());
+        rows.settle(record::settled_by_all(batch), &mut record);
         rows.put(batch);
         if !batch.rows.is_empty() {
             if batch.keep_changes {
@@ -165,7 +166,6 @@ impl Content {
                 record.listed_after = batch.version;
             }
         }
-        rows.settle(record::settled_by_all(batch), &mut record);
         let listed: u64 = rows.lists.values().map(|keys| keys.len() as u64).sum();
         if record::lists_outgrew(listed, rows.rows.len() as u64, listed_keys_min) {
             rows.lists.clear();

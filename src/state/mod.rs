@@ -3,9 +3,13 @@
 //! All projections of a process share one [`Store`]: one database, one writer, one sync per round. A [`CheckpointBatch`]
 //! goes in whole or not at all, and what a [`Snapshot`] shows is synced: no crash takes it back.
 
+mod bytes;
+pub(crate) mod directory;
+mod disk;
 mod error;
 mod memory;
 mod record;
+pub mod rows;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,6 +17,8 @@ use std::sync::Arc;
 use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
 use crate::plan::Hashes;
 
+pub use directory::StoreId;
+pub use disk::{DiskStore, DiskStoreOptions};
 pub use error::StoreError;
 pub use memory::{FailedRound, MemoryStore};
 pub use record::KEY_BYTES_MAX;

@@ -1,0 +1,122 @@
+//! The store on disk: checkpoints as atomic, synced batches of one embedded database.
+//!
+//! A round is one batch of the database's journal, synced before the call returns; only then do readers get the view that
+//! shows it. What a crash leaves is a whole prefix of the rounds. `entry` is the layout, `writer` turns a round into a batch,
+//! `reader` answers from a snapshot, `recovery` opens a directory and mends what a crash left unfinished.
+//! It keeps no rows in memory: hot rows are the business of the fold.
+
+mod entry;
+mod reader;
+mod recovery;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use fjall::{Database, Keyspace, PersistMode};
+
+use crate::event::{Generation, ProjectionName};
+use crate::state::bytes::BytesError;
+use crate::state::directory::{Directory, StoreId};
+use crate::state::{CheckpointBatch, Snapshot, Store, StoreError};
+use reader::DiskSnapshot;
+use writer::Writer;
+
+/// A [`Store`] in a directory of its own.
+pub struct DiskStore {
+    writer: Mutex<Writer>,
+    /// What was synced last: replaced after each sync, so that readers never wait for a writer.
+    synced: RwLock<Arc<DiskSnapshot>>,
+    // ORDER: the last field, so that the directory is unlocked after the database is closed.
+    directory: Directory,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskStoreOptions {
+    /// For the database's block cache.
+    pub cache_bytes: u64,
+}
+
+/// The database and its parts.
+#[derive(Clone)]
+struct Tables {
+    /// For messages.
+    path: Arc<PathBuf>,
+    db: Database,
+    rows: Keyspace,
+    changes: Keyspace,
+    records: Keyspace,
+    letters: Keyspace,
+}
+
+impl DiskStore {
+    /// Opens the store in `path`, or makes one there.
+    pub fn open(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreError> {
+        recovery::open(path, options)
+    }
+
+    /// The id this store was given when it was made.
+    pub fn id(&self) -> StoreId {
+        self.directory.id
+    }
+
+    /// Does one durable thing, and shows it to readers once it is synced. After an error nothing more is done.
+    fn write<T>(
+        &self,
+        act: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+    ) -> Result<(T, Arc<DiskSnapshot>), StoreError> {
+        let mut writer = self.lock();
+        writer.refuse_when_poisoned()?;
+        let done = act(&mut writer).inspect_err(|error| writer.poison(error))?;
+        let snapshot = Arc::new(DiskSnapshot::new(writer.tables()));
+        *self.synced.write().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
+        Ok((done, snapshot))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        // A thread that panicked in the middle of a round has left the writer between two rounds: it may not go on.
+        self.writer.lock().unwrap_or_else(|held| {
+            let mut writer = held.into_inner();
+            writer.poison_with("a writer panicked".into());
+            writer
+        })
+    }
+}
+
+impl Store for DiskStore {
+    fn snapshot(&self) -> Arc<dyn Snapshot> {
+        self.synced.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn new_generation(&self, _projection: &ProjectionName) -> Result<Generation, StoreError> {
+        Ok(self.write(Writer::new_generation)?.0)
+    }
+
+    fn commit(&self, round: &[CheckpointBatch]) -> Result<Arc<dyn Snapshot>, StoreError> {
+        Ok(self.write(|writer| writer.commit(round))?.1)
+    }
+
+    fn drop_projection(&self, projection: &ProjectionName) -> Result<(), StoreError> {
+        Ok(self.write(|writer| writer.drop_projection(projection))?.0)
+    }
+}
+
+impl Tables {
+    /// A batch that is synced when its commit returns.
+    fn batch(&self, entries: usize) -> fjall::OwnedWriteBatch {
+        fjall::OwnedWriteBatch::with_capacity(self.db.clone(), entries).durability(Some(PersistMode::SyncAll))
+    }
+
+    fn read_failed(&self, error: fjall::Error) -> StoreError {
+        StoreError::Database { path: self.path.to_path_buf(), action: "read", source: Box::new(error) }
+    }
+
+    fn write_failed(&self, error: fjall::Error) -> StoreError {
+        StoreError::Database { path: self.path.to_path_buf(), action: "written", source: Box::new(error) }
+    }
+
+    fn damaged(&self, entry: &str, error: BytesError) -> StoreError {
+        StoreError::Damaged { path: self.path.to_path_buf(), what: format!("of {entry}, {error}") }
+    }
+}

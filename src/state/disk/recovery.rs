@@ -1,0 +1,129 @@
+//! A directory → an open store: made when it is new, recovered when it is not.
+//!
+//! The database replays its journal up to the last whole batch. What it cannot know is mended here: which lists of changes
+//! there are is counted anew, and a generation whose removal was cut short is removed to the end. A new database is built
+//! beside its place and renamed into it, so that a crash while it is made leaves nothing that could not be opened.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{CompressionType, Database, KeyspaceCreateOptions};
+
+use crate::event::{Generation, ProjectionName};
+use crate::state::directory::{Contents, Directory, sync_directory};
+use crate::state::disk::entry::{self, ChunkKey, ListKind};
+use crate::state::disk::reader::DiskSnapshot;
+use crate::state::disk::writer::{Known, List, Writer};
+use crate::state::disk::{DiskStore, DiskStoreOptions, Tables};
+use crate::state::record::LISTED_KEYS_MIN;
+use crate::state::{Snapshot, StoreError};
+
+const CONTENTS: Contents = Contents { kind: "projector state", format: 1, folder: DATABASE };
+const DATABASE: &str = "rows";
+const DATABASE_NEW: &str = "rows.new";
+
+/// Rows in memory before they are sorted into a file.
+const ROWS_MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
+/// The other keyspaces are small; large enough not to flush at every checkpoint.
+const SMALL_MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Bounds what a start replays.
+const JOURNAL_BYTES_MAX: u64 = 192 * 1024 * 1024;
+/// One: a second one turns in circles whenever the first is busy, and cores are few.
+const WORKER_THREADS: usize = 1;
+
+pub fn open(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreError> {
+    let directory = Directory::open(path, CONTENTS)?;
+    let tables = open_tables(path, options)?;
+    let snapshot = DiskSnapshot::new(&tables);
+    let damaged = |error| tables.damaged("the last generation", error);
+    let last_generation = tables.records.get(entry::LAST_GENERATION).map_err(|error| tables.read_failed(error))?;
+    let last_generation = last_generation.map(|value| entry::read_generation(&value)).transpose().map_err(damaged)?;
+    let mut known = BTreeMap::new();
+    for name in snapshot.projections()? {
+        known.insert(name.clone(), read_known(&tables, &snapshot, &name)?);
+    }
+    for generation in dropped(&tables)? {
+        tables.remove_generation(generation)?;
+    }
+    let snapshot = DiskSnapshot::new(&tables);
+    let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, LISTED_KEYS_MIN);
+    Ok(DiskStore { writer: Mutex::new(writer), synced: RwLock::new(Arc::new(snapshot)), directory })
+}
+
+fn open_tables(path: &Path, options: DiskStoreOptions) -> Result<Tables, StoreError> {
+    let database = path.join(DATABASE);
+    if !database.exists() {
+        let io = |source| StoreError::Io { path: path.to_owned(), action: "created", source };
+        let new = path.join(DATABASE_NEW);
+        if new.exists() {
+            std::fs::remove_dir_all(&new).map_err(io)?;
+        }
+        drop(open_database(&new, options)?);
+        std::fs::rename(&new, &database).and_then(|()| sync_directory(path)).map_err(io)?;
+    }
+    open_database(&database, options)
+}
+
+fn open_database(path: &Path, options: DiskStoreOptions) -> Result<Tables, StoreError> {
+    let open = || -> fjall::Result<Tables> {
+        let db = Database::builder(path)
+            .cache_size(options.cache_bytes)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .worker_threads(WORKER_THREADS)
+            .manual_journal_persist(true)
+            .open()?;
+        Ok(Tables {
+            path: Arc::new(path.to_owned()),
+            rows: db.keyspace("rows", || keyspace(ROWS_MEMTABLE_BYTES))?,
+            changes: db.keyspace("changes", || keyspace(SMALL_MEMTABLE_BYTES))?,
+            records: db.keyspace("records", || keyspace(SMALL_MEMTABLE_BYTES))?,
+            letters: db.keyspace("letters", || keyspace(SMALL_MEMTABLE_BYTES))?,
+            db,
+        })
+    };
+    open().map_err(|error| match error {
+        fjall::Error::Io(source) => StoreError::Io { path: path.to_owned(), action: "opened", source },
+        fjall::Error::Locked => StoreError::Locked { path: path.to_owned(), pid: None },
+        other => StoreError::Damaged { path: path.to_owned(), what: other.to_string() },
+    })
+}
+
+fn keyspace(memtable_bytes: u64) -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(memtable_bytes)
+        .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+        .compaction_strategy(Arc::new(Leveled::default()))
+}
+
+fn read_known(tables: &Tables, snapshot: &DiskSnapshot, name: &ProjectionName) -> Result<Known, StoreError> {
+    let record = snapshot.record(name)?.expect("the snapshot just named it");
+    let mut lists: VecDeque<List> = VecDeque::new();
+    for guard in tables.changes.prefix(record.state.generation.0.to_be_bytes()) {
+        let (key, value) = guard.into_inner().map_err(|error| tables.read_failed(error))?;
+        let damaged = |error| tables.damaged("a list of changes", error);
+        let ChunkKey { version, kind, .. } = ChunkKey::decode(&key).map_err(damaged)?;
+        if lists.back().is_none_or(|list| list.version != version) {
+            lists.push_back(List { version, ..List::default() });
+        }
+        let list = lists.back_mut().expect("just pushed");
+        list.keys += entry::chunk_len(&value).map_err(damaged)?;
+        match kind {
+            ListKind::Written => list.written_chunks += 1,
+            ListKind::Deleted => list.deleted_chunks += 1,
+        }
+    }
+    Ok(Known { record, lists, swept_to: Vec::new() })
+}
+
+/// Generations whose removal was begun.
+fn dropped(tables: &Tables) -> Result<Vec<Generation>, StoreError> {
+    let marks = tables.records.prefix(entry::DROPPED).map(|guard| {
+        let key = guard.key().map_err(|error| tables.read_failed(error))?;
+        entry::read_generation(&key[1..]).map_err(|error| tables.damaged("a dropped generation", error))
+    });
+    marks.collect()
+}

@@ -1,0 +1,307 @@
+//! A round of checkpoint batches → one batch of the database.
+//!
+//! The writer knows the record of every projection and which lists of changes there are, so that a checkpoint reads nothing
+//! but the lists of deleted keys it may forget. What it knows moves only after the sync: a failed round leaves no trace.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fjall::OwnedWriteBatch;
+
+use crate::event::{Generation, ProjectionName, Version};
+use crate::state::bytes::{put_bytes, put_count};
+use crate::state::disk::Tables;
+use crate::state::disk::entry::{self, ChunkKey, ListKind};
+use crate::state::record::{self, ProjectionRecord};
+use crate::state::{CheckpointBatch, RowChange, StoreError};
+
+/// How large the value of a list's chunk grows.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// How many rows one step looks at that removes a dropped generation or unlisted tombstones.
+pub const SWEEP_ROWS_MAX: usize = 10_000;
+
+/// The one who writes.
+pub struct Writer {
+    tables: Tables,
+    last_generation: Generation,
+    known: BTreeMap<ProjectionName, Known>,
+    /// See [`record::lists_outgrew`].
+    listed_keys_min: u64,
+    poisoned: Option<String>,
+}
+
+/// What the writer knows of a projection.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub record: ProjectionRecord,
+    /// The lists that are in the database, oldest first.
+    pub lists: VecDeque<List>,
+    /// Up to which row (its whole key) unlisted tombstones have been removed. Not durable: a restart begins anew.
+    pub swept_to: Vec<u8>,
+}
+
+/// The list of one checkpoint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct List {
+    pub version: Version,
+    pub keys: u64,
+    pub written_chunks: u32,
+    pub deleted_chunks: u32,
+}
+
+impl Writer {
+    pub fn new(
+        tables: Tables,
+        last_generation: Generation,
+        known: BTreeMap<ProjectionName, Known>,
+        listed_keys_min: u64,
+    ) -> Writer {
+        Writer { tables, last_generation, known, listed_keys_min, poisoned: None }
+    }
+
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    pub fn refuse_when_poisoned(&self) -> Result<(), StoreError> {
+        match &self.poisoned {
+            Some(reason) => Err(StoreError::Poisoned { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    pub fn poison(&mut self, error: &StoreError) {
+        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+        self.poison_with(format!("{error}{source}"));
+    }
+
+    pub fn poison_with(&mut self, reason: String) {
+        self.poisoned.get_or_insert(reason);
+    }
+
+    pub fn new_generation(&mut self) -> Result<Generation, StoreError> {
+        let generation = Generation(self.last_generation.0 + 1);
+        let mut batch = self.tables.batch(1);
+        batch.insert(&self.tables.records, entry::LAST_GENERATION, generation.0.to_be_bytes());
+        self.sync(batch)?;
+        self.last_generation = generation;
+        Ok(generation)
+    }
+
+    pub fn commit(&mut self, round: &[CheckpointBatch]) -> Result<(), StoreError> {
+        let entries = round.iter().map(|batch| batch.rows.len() + 16).sum();
+        let mut synced_batch = self.tables.batch(entries);
+        let mut known = Vec::with_capacity(round.len());
+        for batch in round {
+            known.push((batch.projection.clone(), self.put(&mut synced_batch, batch)?));
+        }
+        self.sync(synced_batch)?;
+        self.known.extend(known);
+        Ok(())
+    }
+
+    /// The record goes first, in one batch; the rows follow in many, and a crash between is finished at the next start.
+    pub fn drop_projection(&mut self, projection: &ProjectionName) -> Result<(), StoreError> {
+        let Some(known) = self.known.get(projection) else { return Ok(()) };
+        let generation = known.record.state.generation;
+        let mut batch = self.tables.batch(4);
+        batch.remove(&self.tables.records, entry::record_key(projection));
+        batch.remove(&self.tables.records, entry::plan_key(projection));
+        batch.insert(&self.tables.records, entry::dropped_key(generation), projection.0.as_bytes());
+        // Letters belong to the name, which may come back at once: they go with it, not later.
+        for number in 1..=known.record.dead_letters {
+            batch.remove(&self.tables.letters, entry::letter_key(projection, number));
+        }
+        self.sync(batch)?;
+        self.known.remove(projection);
+        self.tables.remove_generation(generation)
+    }
+
+    fn sync(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
+        batch.commit().map_err(|error| self.tables.write_failed(error))
+    }
+
+    fn put(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch) -> Result<Known, StoreError> {
+        let previous = self.known.get(&batch.projection);
+        let record = ProjectionRecord::after(previous.map(|known| &known.record), batch)?;
+        let (lists, swept_to) = previous.map(|known| (known.lists.clone(), known.swept_to.clone())).unwrap_or_default();
+        let mut known = Known { record, lists, swept_to };
+
+        // ORDER: removals stand before writes, since of two entries of one batch for one key the last one counts.
+        let settled = record::settled_by_all(batch);
+        self.settle(out, &mut known, settled)?;
+        self.sweep(out, &mut known, settled)?;
+        self.put_rows(out, batch);
+        self.put_list(out, batch, &mut known);
+        self.put_letters(out, batch, &known.record);
+        if batch.plan.is_some() {
+            let plan = entry::put_plan(&known.record.state.plan);
+            out.insert(&self.tables.records, entry::plan_key(&batch.projection), plan);
+        }
+        out.insert(&self.tables.records, entry::record_key(&batch.projection), entry::put_record(&known.record));
+        Ok(known)
+    }
+
+    fn put_rows(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch) {
+        for change in &batch.rows {
+            let key = entry::row_key(batch.generation, &change.key);
+            if change.row.is_none() && !batch.keep_changes {
+                out.remove(&self.tables.rows, key);
+            } else {
+                out.insert(&self.tables.rows, key, entry::row_value(batch.version, change.row.as_deref()));
+            }
+        }
+    }
+
+    /// Writes the list of the checkpoint, or notes that there is none.
+    fn put_list(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch, known: &mut Known) {
+        if batch.rows.is_empty() {
+            return;
+        }
+        let listed: u64 = known.lists.iter().map(|list| list.keys).sum::<u64>() + batch.rows.len() as u64;
+        let rows = self.tables.rows.approximate_len() as u64;
+        if !batch.keep_changes {
+            known.record.listed_after = batch.version;
+        } else if record::lists_outgrew(listed, rows, self.listed_keys_min) {
+            for list in known.lists.drain(..) {
+                self.remove_list(out, batch.generation, list);
+            }
+            known.record.drop_lists();
+            known.swept_to.clear();
+        } else {
+            let written = batch.rows.iter().filter(|change| change.row.is_some());
+            let deleted = batch.rows.iter().filter(|change| change.row.is_none());
+            known.lists.push_back(List {
+                version: batch.version,
+                keys: batch.rows.len() as u64,
+                written_chunks: self.put_chunks(out, batch, ListKind::Written, written),
+                deleted_chunks: self.put_chunks(out, batch, ListKind::Deleted, deleted),
+            });
+        }
+    }
+
+    fn put_chunks<'a>(
+        &self,
+        out: &mut OwnedWriteBatch,
+        batch: &CheckpointBatch,
+        kind: ListKind,
+        changes: impl Iterator<Item = &'a RowChange>,
+    ) -> u32 {
+        let (generation, version) = (batch.generation, batch.version);
+        let mut changes = changes.peekable();
+        let mut chunk = 0;
+        let mut keys = Vec::with_capacity(CHUNK_BYTES_MAX);
+        while changes.peek().is_some() {
+            keys.clear();
+            let mut len = 0;
+            while let Some(change) = changes.next_if(|_| keys.len() < CHUNK_BYTES_MAX) {
+                put_bytes(&mut keys, change.key.as_bytes());
+                len += 1;
+            }
+            let mut value = Vec::with_capacity(keys.len() + 4);
+            put_count(&mut value, len);
+            value.extend_from_slice(&keys);
+            out.insert(&self.tables.changes, ChunkKey { generation, version, kind, chunk }.encode(), value);
+            chunk += 1;
+        }
+        chunk
+    }
+
+    /// Forgets the lists that every sink is past, and with them the tombstones they name.
+    fn settle(&self, out: &mut OwnedWriteBatch, known: &mut Known, settled: Version) -> Result<(), StoreError> {
+        let generation = known.record.state.generation;
+        while let Some(list) = known.lists.pop_front_if(|list| list.version <= settled) {
+            for chunk in 0..list.deleted_chunks {
+                let key = ChunkKey { generation, version: list.version, kind: ListKind::Deleted, chunk };
+                self.remove_tombstones(out, key, settled)?;
+            }
+            self.remove_list(out, generation, list);
+            known.record.listed_after = known.record.listed_after.max(settled);
+        }
+        Ok(())
+    }
+
+    /// Removes the rows a list of deletions names, if nothing has changed them since.
+    fn remove_tombstones(&self, out: &mut OwnedWriteBatch, key: ChunkKey, settled: Version) -> Result<(), StoreError> {
+        let tables = &self.tables;
+        let damaged = |error| tables.damaged("a list of changes", error);
+        let chunk = tables.changes.get(key.encode()).map_err(|error| tables.read_failed(error))?.unwrap_or_default();
+        for text in entry::read_chunk(&chunk).map_err(damaged)? {
+            let row_key = entry::row_key(key.generation, text.map_err(damaged)?);
+            let Some(row) = tables.rows.get(&row_key).map_err(|error| tables.read_failed(error))? else { continue };
+            let (changed, is_tombstone) = entry::read_row_head(&row).map_err(|error| tables.damaged("a row", error))?;
+            if is_tombstone && changed <= settled {
+                out.remove(&tables.rows, row_key);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_list(&self, out: &mut OwnedWriteBatch, generation: Generation, list: List) {
+        for (kind, chunks) in [(ListKind::Written, list.written_chunks), (ListKind::Deleted, list.deleted_chunks)] {
+            for chunk in 0..chunks {
+                let key = ChunkKey { generation, version: list.version, kind, chunk };
+                out.remove(&self.tables.changes, key.encode());
+            }
+        }
+    }
+
+    /// Goes a step through the rows to remove tombstones that no list names any more.
+    fn sweep(&self, out: &mut OwnedWriteBatch, known: &mut Known, settled: Version) -> Result<(), StoreError> {
+        if known.record.unlisted_tombstones.is_none_or(|unlisted| unlisted > settled) {
+            return Ok(());
+        }
+        let generation = known.record.state.generation;
+        let from = if known.swept_to.is_empty() { generation.0.to_be_bytes().to_vec() } else { known.swept_to.clone() };
+        let to = (generation.0 + 1).to_be_bytes();
+        let mut seen = 0;
+        for guard in self.tables.rows.range(&from[..]..&to[..]).take(SWEEP_ROWS_MAX) {
+            let (key, value) = guard.into_inner().map_err(|error| self.tables.read_failed(error))?;
+            let (changed, is_tombstone) =
+                entry::read_row_head(&value).map_err(|error| self.tables.damaged("a row", error))?;
+            known.swept_to = [&key[..], &[0]].concat();
+            if is_tombstone && changed <= settled {
+                out.remove(&self.tables.rows, key);
+            }
+            seen += 1;
+        }
+        if seen < SWEEP_ROWS_MAX {
+            known.record.unlisted_tombstones = None;
+            known.swept_to.clear();
+        }
+        Ok(())
+    }
+
+    fn put_letters(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch, record: &ProjectionRecord) {
+        let first = record.dead_letters - batch.dead_letters.len() as u64 + 1;
+        for (number, letter) in (first..).zip(&batch.dead_letters) {
+            out.insert(&self.tables.letters, entry::letter_key(&batch.projection, number), entry::put_letter(letter));
+        }
+    }
+}
+
+impl Tables {
+    /// Removes rows and lists of a generation that no record names any more.
+    pub fn remove_generation(&self, generation: Generation) -> Result<(), StoreError> {
+        for keyspace in [&self.rows, &self.changes] {
+            let mut from = generation.0.to_be_bytes().to_vec();
+            let to = (generation.0 + 1).to_be_bytes();
+            loop {
+                // Not synced: the mark stays until all is gone, and the journal keeps their order.
+                let mut batch = self.db.batch();
+                for guard in keyspace.range(&from[..]..&to[..]).take(SWEEP_ROWS_MAX) {
+                    let key = guard.key().map_err(|error| self.read_failed(error))?;
+                    from = [&key[..], &[0]].concat();
+                    batch.remove(keyspace, key);
+                }
+                let removed = batch.len();
+                batch.commit().map_err(|error| self.write_failed(error))?;
+                if removed < SWEEP_ROWS_MAX {
+                    break;
+                }
+            }
+        }
+        let mut batch = self.batch(1);
+        batch.remove(&self.records, entry::dropped_key(generation));
+        batch.commit().map_err(|error| self.write_failed(error))
+    }
+}
