@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::event::Version;
+use crate::state::{Snapshot, StoredRow};
 
 /// A future that a sink returns; sinks are called through `dyn`.
 pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -88,4 +89,21 @@ pub trait DocumentSink: Send + Sync {
 
     /// Whether it loses all with the process: then it owes nothing durable and is filled from the rows at each start.
     fn is_volatile(&self) -> bool;
+
+    /// A sink that makes its documents from rows itself is told of changes here, and nothing is rendered or written for it.
+    fn row_view(&self) -> Option<&dyn RowView> {
+        None
+    }
+}
+
+/// A volatile sink that serves synced rows: rendering is left to its readers, so a change costs it next to nothing.
+///
+/// The publisher calls these in place of [`DocumentSink::write`]; when they return, the keys are settled.
+pub trait RowView: Send + Sync {
+    /// These rows changed. `snapshot` shows them; `version` is its checkpoint's. Every call takes a snapshot that is no
+    /// older than the last.
+    fn changed(&self, keys: &[Arc<str>], version: Version, snapshot: Arc<dyn Snapshot>);
+
+    /// The next rows of the walk over all rows that fills the sink at start, in key order. May block.
+    fn fill(&self, rows: &[(Arc<str>, StoredRow)], version: Version, snapshot: Arc<dyn Snapshot>);
 }
