@@ -3,7 +3,10 @@
 //! Pure, like `language`: `lower` folds constants and takes the hashes, `eval` gives the typed trees their meaning,
 //! `render` makes documents from rows, `explain` prints.
 
+pub mod eval;
 pub mod fault;
+mod functions;
+pub mod key;
 pub mod row;
 
 use std::sync::Arc;
