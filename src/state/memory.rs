@@ -167,7 +167,7 @@ impl Content {
             }
         }
         let listed: u64 = rows.lists.values().map(|keys| keys.len() as u64).sum();
-        if record::lists_outgrew(listed, rows.rows.len() as u64, listed_keys_min) {
+        if record::lists_outgrew(rows.lists.len(), listed, rows.rows.len() as u64, listed_keys_min) {
             rows.lists.clear();
             record.drop_lists();
         }

@@ -10,6 +10,8 @@ mod error;
 mod memory;
 mod record;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

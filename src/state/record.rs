@@ -12,6 +12,9 @@ pub const KEY_BYTES_MAX: usize = 32 * 1024;
 /// How many keys the lists of a projection may hold whatever the number of its rows.
 pub(super) const LISTED_KEYS_MIN: u64 = 1_000_000;
 
+/// How many lists a projection may have: some hours of checkpoints while a sink is away.
+const LISTS_MAX: usize = 100_000;
+
 /// A projection as a store keeps it: what snapshots show, and what only the store needs.
 #[derive(Debug, Clone)]
 pub(super) struct ProjectionRecord {
@@ -74,8 +77,8 @@ impl ProjectionRecord {
 }
 
 /// Whether the lists have outgrown the rows, so that a scan is the cheaper way to what is owed.
-pub(super) fn lists_outgrew(listed_keys: u64, rows: u64, listed_keys_min: u64) -> bool {
-    listed_keys > rows.max(listed_keys_min)
+pub(super) fn lists_outgrew(lists: usize, listed_keys: u64, rows: u64, listed_keys_min: u64) -> bool {
+    lists > LISTS_MAX || listed_keys > rows.max(listed_keys_min)
 }
 
 /// Up to where lists and tombstones are needed by nobody once `batch` is in.

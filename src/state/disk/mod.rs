@@ -18,17 +18,17 @@ use fjall::{Database, Keyspace, PersistMode};
 use crate::event::{Generation, ProjectionName};
 use crate::state::bytes::BytesError;
 use crate::state::directory::{Directory, StoreId};
+use crate::state::record::LISTED_KEYS_MIN;
 use crate::state::{CheckpointBatch, Snapshot, Store, StoreError};
 use reader::DiskSnapshot;
 use writer::Writer;
 
-/// A [`Store`] in a directory of its own.
+/// A [`Store`] in a directory of its own. It is closed, and the directory free, once its last snapshot is dropped too.
 pub struct DiskStore {
     writer: Mutex<Writer>,
     /// What was synced last: replaced after each sync, so that readers never wait for a writer.
     synced: RwLock<Arc<DiskSnapshot>>,
-    // ORDER: the last field, so that the directory is unlocked after the database is closed.
-    directory: Directory,
+    id: StoreId,
 }
 
 /// How a store is opened.
@@ -48,17 +48,25 @@ struct Tables {
     changes: Keyspace,
     records: Keyspace,
     letters: Keyspace,
+    /// Locked for as long as anybody reads.
+    _directory: Arc<Directory>,
 }
 
 impl DiskStore {
     /// Opens the store in `path`, or makes one there.
     pub fn open(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreError> {
-        recovery::open(path, options)
+        recovery::open(path, options, LISTED_KEYS_MIN)
+    }
+
+    /// A store whose lists are dropped as soon as they hold more keys than there are rows.
+    #[cfg(test)]
+    pub(super) fn open_with_short_lists(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreError> {
+        recovery::open(path, options, 0)
     }
 
     /// The id this store was given when it was made.
     pub fn id(&self) -> StoreId {
-        self.directory.id
+        self.id
     }
 
     /// Does one durable thing, and shows it to readers once it is synced. After an error nothing more is done.

@@ -18,7 +18,6 @@ use crate::state::disk::entry::{self, ChunkKey, ListKind};
 use crate::state::disk::reader::DiskSnapshot;
 use crate::state::disk::writer::{Known, List, Writer};
 use crate::state::disk::{DiskStore, DiskStoreOptions, Tables};
-use crate::state::record::LISTED_KEYS_MIN;
 use crate::state::{Snapshot, StoreError};
 
 const CONTENTS: Contents = Contents { kind: "projector state", format: 1, folder: DATABASE };
@@ -34,9 +33,9 @@ const JOURNAL_BYTES_MAX: u64 = 192 * 1024 * 1024;
 /// One: a second one turns in circles whenever the first is busy, and cores are few.
 const WORKER_THREADS: usize = 1;
 
-pub fn open(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreError> {
-    let directory = Directory::open(path, CONTENTS)?;
-    let tables = open_tables(path, options)?;
+pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Result<DiskStore, StoreError> {
+    let directory = Arc::new(Directory::open(path, CONTENTS)?);
+    let tables = open_tables(path, &directory, options)?;
     let snapshot = DiskSnapshot::new(&tables);
     let damaged = |error| tables.damaged("the last generation", error);
     let last_generation = tables.records.get(entry::LAST_GENERATION).map_err(|error| tables.read_failed(error))?;
@@ -49,11 +48,11 @@ pub fn open(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreEr
         tables.remove_generation(generation)?;
     }
     let snapshot = DiskSnapshot::new(&tables);
-    let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, LISTED_KEYS_MIN);
-    Ok(DiskStore { writer: Mutex::new(writer), synced: RwLock::new(Arc::new(snapshot)), directory })
+    let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, listed_keys_min);
+    Ok(DiskStore { writer: Mutex::new(writer), synced: RwLock::new(Arc::new(snapshot)), id: directory.id })
 }
 
-fn open_tables(path: &Path, options: DiskStoreOptions) -> Result<Tables, StoreError> {
+fn open_tables(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {
     let database = path.join(DATABASE);
     if !database.exists() {
         let io = |source| StoreError::Io { path: path.to_owned(), action: "created", source };
@@ -61,13 +60,13 @@ fn open_tables(path: &Path, options: DiskStoreOptions) -> Result<Tables, StoreEr
         if new.exists() {
             std::fs::remove_dir_all(&new).map_err(io)?;
         }
-        drop(open_database(&new, options)?);
+        drop(open_database(&new, directory, options)?);
         std::fs::rename(&new, &database).and_then(|()| sync_directory(path)).map_err(io)?;
     }
-    open_database(&database, options)
+    open_database(&database, directory, options)
 }
 
-fn open_database(path: &Path, options: DiskStoreOptions) -> Result<Tables, StoreError> {
+fn open_database(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {
     let open = || -> fjall::Result<Tables> {
         let db = Database::builder(path)
             .cache_size(options.cache_bytes)
@@ -82,6 +81,7 @@ fn open_database(path: &Path, options: DiskStoreOptions) -> Result<Tables, Store
             records: db.keyspace("records", || keyspace(SMALL_MEMTABLE_BYTES))?,
             letters: db.keyspace("letters", || keyspace(SMALL_MEMTABLE_BYTES))?,
             db,
+            _directory: directory.clone(),
         })
     };
     open().map_err(|error| match error {
@@ -116,7 +116,8 @@ fn read_known(tables: &Tables, snapshot: &DiskSnapshot, name: &ProjectionName) -
             ListKind::Deleted => list.deleted_chunks += 1,
         }
     }
-    Ok(Known { record, lists, swept_to: Vec::new() })
+    let listed_keys = lists.iter().map(|list| list.keys).sum();
+    Ok(Known { record, lists, listed_keys, swept_to: Vec::new() })
 }
 
 /// Generations whose removal was begun.

@@ -30,13 +30,24 @@ pub struct Writer {
 }
 
 /// What the writer knows of a projection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Known {
     pub record: ProjectionRecord,
     /// The lists that are in the database, oldest first.
     pub lists: VecDeque<List>,
+    /// How many keys they hold.
+    pub listed_keys: u64,
     /// Up to which row (its whole key) unlisted tombstones have been removed. Not durable: a restart begins anew.
     pub swept_to: Vec<u8>,
+}
+
+/// What a checkpoint makes of what is known, once it is synced.
+struct Step {
+    record: ProjectionRecord,
+    /// How many of the oldest lists go.
+    forgotten: usize,
+    listed: Option<List>,
+    swept_to: Vec<u8>,
 }
 
 /// The list of one checkpoint.
@@ -90,13 +101,27 @@ impl Writer {
     pub fn commit(&mut self, round: &[CheckpointBatch]) -> Result<(), StoreError> {
         let entries = round.iter().map(|batch| batch.rows.len() + 16).sum();
         let mut synced_batch = self.tables.batch(entries);
-        let mut known = Vec::with_capacity(round.len());
-        for batch in round {
-            known.push((batch.projection.clone(), self.put(&mut synced_batch, batch)?));
-        }
+        let steps: Result<Vec<_>, _> = round.iter().map(|batch| self.put(&mut synced_batch, batch)).collect();
+        let steps = steps?;
         self.sync(synced_batch)?;
-        self.known.extend(known);
+        for (batch, step) in round.iter().zip(steps) {
+            self.apply(&batch.projection, step);
+        }
         Ok(())
+    }
+
+    fn apply(&mut self, projection: &ProjectionName, step: Step) {
+        let known = self.known.entry(projection.clone()).or_insert_with(|| Known {
+            record: step.record.clone(),
+            lists: VecDeque::new(),
+            listed_keys: 0,
+            swept_to: Vec::new(),
+        });
+        known.listed_keys -= known.lists.drain(..step.forgotten).map(|list| list.keys).sum::<u64>();
+        known.listed_keys += step.listed.map_or(0, |list| list.keys);
+        known.lists.extend(step.listed);
+        known.record = step.record;
+        known.swept_to = step.swept_to;
     }
 
     /// The record goes first, in one batch; the rows follow in many, and a crash between is finished at the next start.
@@ -120,25 +145,25 @@ impl Writer {
         batch.commit().map_err(|error| self.tables.write_failed(error))
     }
 
-    fn put(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch) -> Result<Known, StoreError> {
-        let previous = self.known.get(&batch.projection);
-        let record = ProjectionRecord::after(previous.map(|known| &known.record), batch)?;
-        let (lists, swept_to) = previous.map(|known| (known.lists.clone(), known.swept_to.clone())).unwrap_or_default();
-        let mut known = Known { record, lists, swept_to };
+    fn put(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch) -> Result<Step, StoreError> {
+        let known = self.known.get(&batch.projection);
+        let record = ProjectionRecord::after(known.map(|known| &known.record), batch)?;
+        let swept_to = known.map(|known| known.swept_to.clone()).unwrap_or_default();
+        let mut step = Step { record, forgotten: 0, listed: None, swept_to };
 
         // ORDER: removals stand before writes, since of two entries of one batch for one key the last one counts.
         let settled = record::settled_by_all(batch);
-        self.settle(out, &mut known, settled)?;
-        self.sweep(out, &mut known, settled)?;
+        self.settle(out, known, &mut step, settled)?;
+        self.sweep(out, &mut step, settled)?;
         self.put_rows(out, batch);
-        self.put_list(out, batch, &mut known);
-        self.put_letters(out, batch, &known.record);
+        self.put_list(out, batch, known, &mut step);
+        self.put_letters(out, batch, &step.record);
         if batch.plan.is_some() {
-            let plan = entry::put_plan(&known.record.state.plan);
+            let plan = entry::put_plan(&step.record.state.plan);
             out.insert(&self.tables.records, entry::plan_key(&batch.projection), plan);
         }
-        out.insert(&self.tables.records, entry::record_key(&batch.projection), entry::put_record(&known.record));
-        Ok(known)
+        out.insert(&self.tables.records, entry::record_key(&batch.projection), entry::put_record(&step.record));
+        Ok(step)
     }
 
     fn put_rows(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch) {
@@ -153,30 +178,34 @@ impl Writer {
     }
 
     /// Writes the list of the checkpoint, or notes that there is none.
-    fn put_list(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch, known: &mut Known) {
+    fn put_list(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch, known: Option<&Known>, step: &mut Step) {
         if batch.rows.is_empty() {
             return;
         }
-        let listed: u64 = known.lists.iter().map(|list| list.keys).sum::<u64>() + batch.rows.len() as u64;
-        let rows = self.tables.rows.approximate_len() as u64;
         if !batch.keep_changes {
-            known.record.listed_after = batch.version;
-        } else if record::lists_outgrew(listed, rows, self.listed_keys_min) {
-            for list in known.lists.drain(..) {
-                self.remove_list(out, batch.generation, list);
-            }
-            known.record.drop_lists();
-            known.swept_to.clear();
-        } else {
-            let written = batch.rows.iter().filter(|change| change.row.is_some());
-            let deleted = batch.rows.iter().filter(|change| change.row.is_none());
-            known.lists.push_back(List {
-                version: batch.version,
-                keys: batch.rows.len() as u64,
-                written_chunks: self.put_chunks(out, batch, ListKind::Written, written),
-                deleted_chunks: self.put_chunks(out, batch, ListKind::Deleted, deleted),
-            });
+            step.record.listed_after = batch.version;
+            return;
         }
+        let (lists, listed_keys) = known.map_or((0, 0), |known| (known.lists.len(), known.listed_keys));
+        let rows = self.tables.rows.approximate_len() as u64;
+        let listed_keys = listed_keys + batch.rows.len() as u64;
+        if record::lists_outgrew(lists, listed_keys, rows, self.listed_keys_min) {
+            for list in known.iter().flat_map(|known| known.lists.iter().skip(step.forgotten)) {
+                self.remove_list(out, batch.generation, *list);
+            }
+            step.forgotten = lists;
+            step.record.drop_lists();
+            step.swept_to.clear();
+            return;
+        }
+        let written = batch.rows.iter().filter(|change| change.row.is_some());
+        let deleted = batch.rows.iter().filter(|change| change.row.is_none());
+        step.listed = Some(List {
+            version: batch.version,
+            keys: batch.rows.len() as u64,
+            written_chunks: self.put_chunks(out, batch, ListKind::Written, written),
+            deleted_chunks: self.put_chunks(out, batch, ListKind::Deleted, deleted),
+        });
     }
 
     fn put_chunks<'a>(
@@ -207,15 +236,22 @@ impl Writer {
     }
 
     /// Forgets the lists that every sink is past, and with them the tombstones they name.
-    fn settle(&self, out: &mut OwnedWriteBatch, known: &mut Known, settled: Version) -> Result<(), StoreError> {
-        let generation = known.record.state.generation;
-        while let Some(list) = known.lists.pop_front_if(|list| list.version <= settled) {
+    fn settle(
+        &self,
+        out: &mut OwnedWriteBatch,
+        known: Option<&Known>,
+        step: &mut Step,
+        settled: Version,
+    ) -> Result<(), StoreError> {
+        let generation = step.record.state.generation;
+        for list in known.iter().flat_map(|known| &known.lists).take_while(|list| list.version <= settled) {
             for chunk in 0..list.deleted_chunks {
                 let key = ChunkKey { generation, version: list.version, kind: ListKind::Deleted, chunk };
                 self.remove_tombstones(out, key, settled)?;
             }
-            self.remove_list(out, generation, list);
-            known.record.listed_after = known.record.listed_after.max(settled);
+            self.remove_list(out, generation, *list);
+            step.forgotten += 1;
+            step.record.listed_after = step.record.listed_after.max(settled);
         }
         Ok(())
     }
@@ -246,27 +282,27 @@ impl Writer {
     }
 
     /// Goes a step through the rows to remove tombstones that no list names any more.
-    fn sweep(&self, out: &mut OwnedWriteBatch, known: &mut Known, settled: Version) -> Result<(), StoreError> {
-        if known.record.unlisted_tombstones.is_none_or(|unlisted| unlisted > settled) {
+    fn sweep(&self, out: &mut OwnedWriteBatch, step: &mut Step, settled: Version) -> Result<(), StoreError> {
+        if step.record.unlisted_tombstones.is_none_or(|unlisted| unlisted > settled) {
             return Ok(());
         }
-        let generation = known.record.state.generation;
-        let from = if known.swept_to.is_empty() { generation.0.to_be_bytes().to_vec() } else { known.swept_to.clone() };
+        let generation = step.record.state.generation;
+        let from = if step.swept_to.is_empty() { generation.0.to_be_bytes().to_vec() } else { step.swept_to.clone() };
         let to = (generation.0 + 1).to_be_bytes();
         let mut seen = 0;
         for guard in self.tables.rows.range(&from[..]..&to[..]).take(SWEEP_ROWS_MAX) {
             let (key, value) = guard.into_inner().map_err(|error| self.tables.read_failed(error))?;
             let (changed, is_tombstone) =
                 entry::read_row_head(&value).map_err(|error| self.tables.damaged("a row", error))?;
-            known.swept_to = [&key[..], &[0]].concat();
+            step.swept_to = [&key[..], &[0]].concat();
             if is_tombstone && changed <= settled {
                 out.remove(&self.tables.rows, key);
             }
             seen += 1;
         }
         if seen < SWEEP_ROWS_MAX {
-            known.record.unlisted_tombstones = None;
-            known.swept_to.clear();
+            step.record.unlisted_tombstones = None;
+            step.swept_to.clear();
         }
         Ok(())
     }
