@@ -3,6 +3,8 @@
 //! `core` is a state machine without I/O, rows or clock; `fold` owns the hot rows; `driver` runs readers, fold threads, the
 //! one store writer and the publishers, and feeds the core with what happened.
 
+mod core;
+mod decide;
 pub mod progress;
 
 use std::sync::Arc;

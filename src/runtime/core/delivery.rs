@@ -1,0 +1,136 @@
+//! What sinks are owed → requests; their answers → what is settled; what is settled → offsets told, and status shown.
+
+use std::time::{Instant, SystemTime};
+
+use super::*;
+use crate::runtime::progress::{ProjectionStatus, RunState};
+
+impl Core {
+    /// Sends each sink its next request. Nothing is published before this start's epoch is synced.
+    pub(super) fn publish(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if !self.claimed || self.phase == Phase::Ended {
+            return;
+        }
+        for (sink, owed) in self.owed.iter_mut().enumerate() {
+            if let Some(work) = owed.next_work(now) {
+                actions.push(Action::Publish { sink, version: self.synced, work });
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, now: Instant, answer: Answer, actions: &mut Vec<Action>) {
+        let owed = &mut self.owed[answer.sink];
+        let was_stopped = owed.stopped;
+        let given_up = owed.answer(now, answer, &mut self.jitter);
+        let sink = owed.name.clone();
+        if owed.stopped && !was_stopped {
+            let why = owed.trouble.clone().unwrap_or_default();
+            actions.push(Action::Report(Report::SinkStopped { sink: sink.clone(), why }));
+        }
+        for unwritable in given_up {
+            let Unwritable { key, reason, .. } = &unwritable;
+            let report = Report::Unwritable { sink: sink.clone(), key: key.clone(), reason: reason.clone() };
+            actions.push(Action::Report(report));
+            self.set_aside(&sink, unwritable);
+        }
+    }
+
+    fn set_aside(&mut self, sink: &Arc<str>, unwritable: Unwritable) {
+        let Some(to) = unwritable.to else {
+            self.sink_counters.skipped += 1;
+            return;
+        };
+        self.sink_counters.dead_letters += 1;
+        self.sink_letters.push(DeadLetter {
+            // A document has no place in the log: it is named by its sink and its version.
+            partition: TopicPartition { topic: sink.clone(), partition: -1 },
+            offset: Offset(unwritable.version.0 as i64),
+            time: None,
+            key: Some(unwritable.key.as_bytes().to_vec()),
+            value: None,
+            headers: Vec::new(),
+            to,
+            class: "sink".into(),
+            code: "".into(),
+            message: unwritable.reason,
+            at: None,
+        });
+    }
+
+    /// Keeps the offsets of a synced checkpoint until what it changed is settled: the oldest and the newest are enough.
+    pub(super) fn remember_to_tell(&mut self, offsets: Vec<(TopicPartition, Offset)>) {
+        if offsets.is_empty() {
+            return;
+        }
+        if self.telling.len() < 2 {
+            return self.telling.push(Telling { change: self.last_change, offsets });
+        }
+        let newest = &mut self.telling[1];
+        newest.change = self.last_change;
+        for (partition, offset) in offsets {
+            match newest.offsets.iter_mut().find(|(known, _)| *known == partition) {
+                Some(known) => known.1 = offset,
+                None => newest.offsets.push((partition, offset)),
+            }
+        }
+    }
+
+    pub(super) fn tell(&mut self, actions: &mut Vec<Action>) {
+        let durable = self.owed.iter().filter(|owed| !owed.volatile && !owed.stopped);
+        let settled = durable.map(|owed| owed.persisted).min().unwrap_or(self.synced);
+        while self.telling.first().is_some_and(|telling| telling.change <= settled) {
+            actions.push(Action::Tell(self.telling.remove(0).offsets));
+        }
+    }
+
+    /// How this projection stands.
+    pub fn status(&self, checkpoint_at: Option<SystemTime>, ended: Option<&Ended>) -> ProjectionStatus {
+        let mut counters = self.fold_counters_synced;
+        add(&mut counters, self.sink_counters);
+        ProjectionStatus {
+            name: self.facts.projection.0.clone(),
+            run_state: self.run_state(ended),
+            version: self.synced,
+            partitions: self.partitions.iter().map(shown_partition).collect(),
+            sinks: self.owed.iter().map(|owed| shown_sink(owed, self.synced)).collect(),
+            counters,
+            checkpoint_at,
+        }
+    }
+
+    fn run_state(&self, ended: Option<&Ended>) -> RunState {
+        match ended {
+            Some(Ended::CaughtUp | Ended::Stopped) => return RunState::Finished,
+            Some(Ended::Faulted(why) | Ended::Unreachable(why)) => return RunState::Stopped(why.clone()),
+            None => {}
+        }
+        if !self.claimed || !self.opened {
+            return RunState::Starting;
+        }
+        match self.partitions.iter().find_map(Partition::stopped) {
+            Some(why) if self.partitions.iter().all(|p| p.stopped().is_some()) => RunState::Stopped(why.to_owned()),
+            _ => RunState::Running,
+        }
+    }
+}
+
+fn shown_partition(partition: &Partition) -> PartitionStatus {
+    PartitionStatus {
+        partition: partition.partition.clone(),
+        next_offset: partition.synced.offset,
+        end: partition.end,
+        caught_up: partition.is_caught_up() && partition.synced.offset == partition.folded.offset,
+        stopped: partition.stopped().map(str::to_owned),
+    }
+}
+
+fn shown_sink(owed: &Owed, synced: Version) -> SinkStatus {
+    SinkStatus {
+        name: owed.name.clone(),
+        settled: owed.settled(synced),
+        owed: owed.keys(),
+        filled: !(owed.volatile && owed.walks()),
+        trouble: owed.trouble.clone(),
+        stopped: owed.stopped,
+    }
+}

@@ -1,0 +1,265 @@
+//! What happened → what to do next, for one projection: a state machine that owns every number and does nothing itself.
+//!
+//! The core is told what was read, folded, frozen, synced and answered, and says what to fold, freeze, write, publish and
+//! tell. It sees offsets, versions, keys and counts; never a row, a document, a file or a clock (`now` is an argument). The
+//! driver of production and the harness of tests both do what it says, so both keep its order.
+//!
+//! # The order
+//!
+//! ORDER: this stands here and nowhere else. What a crash at each gap gives:
+//!
+//! 1. **fold**: a batch changes rows in memory. *Crash:* nothing happened; the records are read again.
+//! 2. **freeze dirty**: between two batches the changed rows are encoded, with the offsets folded so far: a cut. The fold
+//!    goes on. *Crash:* as before.
+//! 3. **commit and sync** the cut as one atomic batch with version n. *Crash before the sync:* as before. *After it:* the
+//!    cut stands, and the store's list of changed keys says what the sinks are owed.
+//! 4. **publish** the documents of the changed keys, read from the synced snapshot, with version n. *Crash:* they are owed
+//!    still and are sent again, under a higher version and with the same content.
+//! 5. **answers** close a key if it has not changed since the version they are for. *Crash:* sent again, a duplicate.
+//! 6. **settled** rises when all keys up to a version are closed, and is part of the next checkpoint. *Crash before it:*
+//!    some answered keys are sent again.
+//! 7. **tell the group** its offsets, for lag tools. *Crash:* the tool is late; nothing starts from there.
+//!
+//! A start writes a checkpoint with the next epoch's version and nothing else, and publishes nothing before it is synced.
+//!
+//! # Stopping on a fault, exactly
+//!
+//! When a record must stop its partition, other threads have already folded later records of that partition. Nothing is
+//! undone row by row. The core **rewinds**: it forgets all that was folded since the last checkpoint (waiting for one in
+//! flight), reads from there again, and lets nothing of that partition pass from the fault on. The common path keeps no
+//! copies for this; a stop costs folding at most one pause again, and happens once per partition.
+
+mod checkpoint;
+mod delivery;
+mod owed;
+mod pace;
+mod partition;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
+use crate::runtime::progress::{PartitionStatus, SinkStatus};
+use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord};
+
+pub(crate) use owed::{Answer, SinkFacts, WALK_ROWS_MAX, Work};
+pub(crate) use pace::Jitter;
+pub(crate) use step::add;
+
+use owed::{Owed, Unwritable};
+use pace::Pace;
+use partition::{Partition, Reading};
+
+/// What a core starts from: the store's facts and the plan's.
+#[derive(Debug)]
+pub(crate) struct CoreFacts {
+    pub projection: ProjectionName,
+    pub generation: Generation,
+    /// Of the last synced checkpoint; 0 before the first.
+    pub version: Version,
+    pub counters: Counters,
+    /// The program, when it is not the one already stored.
+    pub plan: Option<PlanRecord>,
+    pub sinks: Vec<SinkFacts>,
+    pub checkpoint_interval: Duration,
+    pub until_caught_up: bool,
+    pub shutdown_timeout: Duration,
+    /// With more bytes of changed rows than this, a checkpoint does not wait for its time.
+    pub dirty_bytes_max: u64,
+    /// Spreads retries.
+    pub seed: u64,
+}
+
+/// A partition as it was found: at start, or when it was added later.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionFacts {
+    pub partition: TopicPartition,
+    /// Where to read from, or why it cannot be read.
+    pub start: Result<NextOffset, String>,
+    /// The end of the log now.
+    pub end: Option<Offset>,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Start,
+    /// Partitions were found.
+    Opened(Vec<PartitionFacts>),
+    /// A batch was read since the rewind of this number.
+    Read {
+        rewinds: u32,
+        inputs: Arc<Vec<TopicPartition>>,
+    },
+    /// The batch of the last [`Action::Fold`] is folded.
+    Folded(Folded),
+    /// The changed rows are encoded.
+    Frozen(Frozen),
+    /// A checkpoint is durable.
+    Synced(Version),
+    /// The store refused a checkpoint.
+    CommitFailed(String),
+    Answer(Answer),
+    /// The ends of partitions, as the log says now.
+    Ends(Vec<(TopicPartition, Offset)>),
+    /// The source, or something else this projection needs, has failed for good.
+    Failed(Ended),
+    /// Time has passed.
+    Tick,
+    /// The process is to leave.
+    Stop,
+}
+
+/// Something to do, in the order given.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Read these partitions from these offsets, beside those that are read.
+    Open(Vec<(TopicPartition, Offset)>),
+    /// Read no more of a partition.
+    Close(TopicPartition),
+    /// Fold the batch that was read; per input of the batch, the offsets to fold: `from..to`, or none.
+    Fold { admission: Vec<Option<(Offset, Offset)>>, careful: bool },
+    /// Drop the batch that was read: it is from before a rewind.
+    Discard,
+    /// Forget what was folded since the last checkpoint and read again from here; batches read before are stale.
+    Rewind { rewinds: u32, starts: Vec<(TopicPartition, Offset)> },
+    /// Encode the changed rows.
+    Freeze,
+    /// Write this with the rows that were encoded.
+    Checkpoint(Box<CheckpointBatch>),
+    /// Rows up to the last checkpoint are durable and may leave memory.
+    Release,
+    /// Write documents to a sink with this version, read from the last synced snapshot.
+    Publish { sink: usize, version: Version, work: Work },
+    /// Tell the consumer group.
+    Tell(Vec<(TopicPartition, Offset)>),
+    /// Show people what happened.
+    Report(Report),
+    /// Nothing more will come of this projection.
+    Exit(Ended),
+}
+
+/// Something people should see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    PartitionStopped { partition: TopicPartition, offset: Offset, why: String },
+    SinkStopped { sink: Arc<str>, why: String },
+    Unwritable { sink: Arc<str>, key: Arc<str>, reason: String },
+    CaughtUp,
+}
+
+/// How a projection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was read and written, as asked for.
+    CaughtUp,
+    /// It was told to stop.
+    Stopped,
+    /// It cannot go on, and a person must act.
+    Faulted(String),
+    /// A source could not be reached within the time for a start.
+    Unreachable(String),
+}
+
+/// What folding a batch gave. By input of the batch.
+#[derive(Debug, Default)]
+pub(crate) struct Folded {
+    /// (input, next offset) of inputs that moved.
+    pub positions: Vec<(u32, Offset)>,
+    /// The last record passed of each input that had one.
+    pub lasts: Vec<LastRecord>,
+    /// Inputs that were found at their end.
+    pub ends: Vec<u32>,
+    pub counts: Counters,
+    pub dead_letters: Vec<DeadLetter>,
+    /// The first record of each input that must stop it: what was folded of this batch does not count.
+    pub stops: Vec<(u32, Offset, String)>,
+    /// A row may have outgrown its limit: the batch must be folded with care. It does not count either.
+    pub oversized: bool,
+    /// Bytes of rows that no checkpoint has yet.
+    pub dirty_bytes: u64,
+    pub dirty_rows: u64,
+}
+
+/// The last record of an input in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastRecord {
+    pub input: u32,
+    pub offset: Offset,
+    pub time: Option<EventTime>,
+    pub hash: [u8; 16],
+}
+
+/// What freezing gave.
+#[derive(Debug)]
+pub(crate) enum Frozen {
+    /// The keys of the changed rows.
+    Keys(Vec<Arc<str>>),
+    /// A row is larger than its limit.
+    Oversized,
+}
+
+#[derive(Debug)]
+struct Checkpoint {
+    version: Version,
+    began: Instant,
+    batch: Option<Box<CheckpointBatch>>,
+    keys: Vec<Arc<str>>,
+    settled: Vec<(usize, Version)>,
+    /// How many of the sinks' dead letters are in it.
+    sink_letters: usize,
+    fold_counters: Counters,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Leaving: sinks have until then.
+    Stopping {
+        until: Instant,
+    },
+    Ended,
+}
+
+/// The state machine of one projection. See the module.
+#[derive(Debug)]
+pub(crate) struct Core {
+    facts: CoreFacts,
+    phase: Phase,
+    partitions: Vec<Partition>,
+    index: HashMap<TopicPartition, usize>,
+    by_input: Vec<Option<usize>>,
+    opened: bool,
+    synced: Version,
+    /// The last checkpoint that changed a row.
+    last_change: Version,
+    claimed: bool,
+    checkpoint: Option<Checkpoint>,
+    rewinds: u32,
+    rewind_wanted: bool,
+    careful: bool,
+    /// Counted by the fold since the projection's beginning; and as of the last checkpoint.
+    fold_counters: Counters,
+    fold_counters_synced: Counters,
+    sink_counters: Counters,
+    fold_letters: Vec<DeadLetter>,
+    sink_letters: Vec<DeadLetter>,
+    dirty_rows: u64,
+    dirty_bytes: u64,
+    owed: Vec<Owed>,
+    pace: Pace,
+    jitter: Jitter,
+    telling: Vec<Telling>,
+    caught_up: bool,
+}
+
+/// Offsets to tell once what they brought about is settled.
+#[derive(Debug)]
+struct Telling {
+    change: Version,
+    offsets: Vec<(TopicPartition, Offset)>,
+}

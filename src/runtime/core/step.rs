@@ -1,0 +1,301 @@
+//! What was read and folded → what to fold, how far partitions are, when to rewind, when the end has come.
+
+use std::time::Instant;
+
+use super::*;
+
+impl Core {
+    pub fn new(facts: CoreFacts) -> Core {
+        Core {
+            phase: Phase::Running,
+            partitions: Vec::new(),
+            index: HashMap::new(),
+            by_input: Vec::new(),
+            opened: false,
+            synced: facts.version,
+            last_change: facts.version,
+            claimed: false,
+            checkpoint: None,
+            rewinds: 0,
+            rewind_wanted: false,
+            careful: false,
+            fold_counters: facts.counters,
+            fold_counters_synced: facts.counters,
+            sink_counters: Counters::default(),
+            fold_letters: Vec::new(),
+            sink_letters: Vec::new(),
+            dirty_rows: 0,
+            dirty_bytes: 0,
+            owed: facts.sinks.iter().cloned().map(Owed::new).collect(),
+            pace: Pace::new(facts.checkpoint_interval),
+            jitter: Jitter::new(facts.seed),
+            telling: Vec::new(),
+            caught_up: false,
+            facts,
+        }
+    }
+
+    /// Takes in what happened and says what to do.
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.phase == Phase::Ended {
+            if matches!(input, Input::Read { .. }) {
+                actions.push(Action::Discard);
+            }
+            return actions;
+        }
+        match input {
+            Input::Start | Input::Tick => {}
+            Input::Opened(found) => self.open(found, &mut actions),
+            Input::Read { rewinds, inputs } => return vec![self.admit(rewinds, &inputs)],
+            Input::Folded(folded) => self.folded(folded, &mut actions),
+            Input::Frozen(frozen) => self.frozen(frozen, &mut actions),
+            Input::Synced(version) => self.synced(now, version, &mut actions),
+            Input::CommitFailed(why) => self.end(Ended::Faulted(why), &mut actions),
+            Input::Answer(answer) => self.answered(now, answer, &mut actions),
+            Input::Ends(ends) => self.ends(ends),
+            Input::Failed(ended) => self.end(ended, &mut actions),
+            Input::Stop => self.stop(now),
+        }
+        self.consider_rewind(&mut actions);
+        self.open_held(&mut actions);
+        self.notice_caught_up(&mut actions);
+        self.consider_checkpoint(now, &mut actions);
+        self.publish(now, &mut actions);
+        self.tell(&mut actions);
+        self.consider_end(now, &mut actions);
+        actions
+    }
+
+    /// Whether a batch may be folded now. While too much is changed and unwritten, it waits for the checkpoint.
+    pub fn may_fold(&self) -> bool {
+        self.checkpoint.is_none() || self.dirty_bytes <= self.facts.dirty_bytes_max
+    }
+
+    fn open(&mut self, found: Vec<PartitionFacts>, actions: &mut Vec<Action>) {
+        let until: Vec<_> = self.partitions.iter().enumerate().filter_map(|(i, p)| Some((i, p.end?))).collect();
+        for facts in found {
+            if self.index.contains_key(&facts.partition) {
+                continue;
+            }
+            self.index.insert(facts.partition.clone(), self.partitions.len());
+            let held = self.opened && !until.is_empty();
+            let mut partition = match facts.start {
+                Ok(start) if held => Partition::new(facts.partition, start, Reading::Held { until: until.clone() }),
+                Ok(start) => Partition::new(facts.partition, start, Reading::Open),
+                Err(why) => self.unreadable(facts.partition, why, actions),
+            };
+            partition.end = facts.end;
+            partition.goal = facts.end;
+            self.partitions.push(partition);
+        }
+        self.by_input.clear();
+        if !self.opened {
+            self.opened = true;
+            let starts = self.starts();
+            if !starts.is_empty() {
+                actions.push(Action::Open(starts));
+            }
+        }
+    }
+
+    fn unreadable(&self, partition: TopicPartition, why: String, actions: &mut Vec<Action>) -> Partition {
+        let offset = Offset(0);
+        let report = Report::PartitionStopped { partition: partition.clone(), offset, why: why.clone() };
+        actions.push(Action::Report(report));
+        let start = NextOffset { offset, time: None, last: None };
+        Partition::new(partition, start, Reading::Stopped { why })
+    }
+
+    /// Opens partitions that were added later, once the others have passed the ends they had then.
+    fn open_held(&mut self, actions: &mut Vec<Action>) {
+        let mut starts = Vec::new();
+        for index in 0..self.partitions.len() {
+            let Reading::Held { until } = &self.partitions[index].reading else { continue };
+            let passed = |(other, end): &(usize, Offset)| {
+                let other = &self.partitions[*other];
+                other.stopped().is_some() || other.folded.offset >= *end
+            };
+            if until.iter().all(passed) {
+                let partition = &mut self.partitions[index];
+                partition.reading = Reading::Open;
+                starts.push((partition.partition.clone(), partition.folded.offset));
+            }
+        }
+        if !starts.is_empty() {
+            actions.push(Action::Open(starts));
+        }
+    }
+
+    /// Where each partition that is read goes on.
+    fn starts(&self) -> Vec<(TopicPartition, Offset)> {
+        let read = self.partitions.iter().filter(|p| p.admits().is_some());
+        read.map(|p| (p.partition.clone(), p.folded.offset)).collect()
+    }
+
+    fn admit(&mut self, rewinds: u32, inputs: &[TopicPartition]) -> Action {
+        if rewinds != self.rewinds || self.rewind_wanted || self.phase != Phase::Running {
+            return Action::Discard;
+        }
+        for input in &inputs[self.by_input.len().min(inputs.len())..] {
+            self.by_input.push(self.index.get(input).copied());
+        }
+        let admits = |index: &Option<usize>| index.and_then(|index| self.partitions[index].admits());
+        Action::Fold { admission: self.by_input.iter().map(admits).collect(), careful: self.careful }
+    }
+
+    fn folded(&mut self, folded: Folded, actions: &mut Vec<Action>) {
+        if folded.oversized || !folded.stops.is_empty() {
+            self.careful |= folded.oversized;
+            self.rewind_wanted = true;
+            folded.stops.into_iter().for_each(|(input, at, why)| self.stop_at(input, at, why));
+            return;
+        }
+        for last in &folded.lasts {
+            if let Some(partition) = self.of_input(last.input) {
+                partition.folded.time = last.time.or(partition.folded.time);
+                partition.folded.last = Some((last.offset, last.hash));
+            }
+        }
+        for (input, position) in folded.positions {
+            let Some(partition) = self.of_input(input) else { continue };
+            if let Some(why) = partition.passed(position) {
+                report_stop(partition, why, actions);
+            }
+        }
+        for input in folded.ends {
+            if let Some(partition) = self.of_input(input) {
+                partition.at_end = true;
+                partition.end = Some(partition.folded.offset);
+            }
+        }
+        add(&mut self.fold_counters, folded.counts);
+        self.fold_letters.extend(folded.dead_letters);
+        self.dirty_rows = folded.dirty_rows;
+        self.dirty_bytes = folded.dirty_bytes;
+    }
+
+    fn of_input(&mut self, input: u32) -> Option<&mut Partition> {
+        let index = (*self.by_input.get(input as usize)?)?;
+        Some(&mut self.partitions[index])
+    }
+
+    fn stop_at(&mut self, input: u32, at: Offset, why: String) {
+        if let Some(partition) = self.of_input(input)
+            && partition.admits().is_some_and(|(_, to)| at < to)
+        {
+            partition.reading = Reading::UpTo { at, why };
+        }
+    }
+
+    /// Goes back to the last checkpoint, once none is in flight.
+    fn consider_rewind(&mut self, actions: &mut Vec<Action>) {
+        if !self.rewind_wanted || self.checkpoint.is_some() {
+            return;
+        }
+        self.rewind_wanted = false;
+        self.rewinds += 1;
+        self.fold_counters = self.fold_counters_synced;
+        self.fold_letters.clear();
+        self.dirty_rows = 0;
+        self.dirty_bytes = 0;
+        for partition in &mut self.partitions {
+            partition.rewind();
+            if let Some(why) = partition.stop_when_reached() {
+                report_stop(partition, why, actions);
+            }
+        }
+        actions.push(Action::Rewind { rewinds: self.rewinds, starts: self.starts() });
+    }
+
+    fn ends(&mut self, ends: Vec<(TopicPartition, Offset)>) {
+        for (partition, end) in ends {
+            if let Some(index) = self.index.get(&partition) {
+                let partition = &mut self.partitions[*index];
+                partition.at_end &= partition.end == Some(end);
+                partition.end = Some(end);
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Instant) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Stopping { until: now + self.facts.shutdown_timeout };
+        }
+    }
+
+    fn notice_caught_up(&mut self, actions: &mut Vec<Action>) {
+        let caught_up = |p: &Partition| p.is_caught_up() || p.stopped().is_some();
+        if !self.caught_up && self.opened && self.partitions.iter().all(caught_up) {
+            self.caught_up = true;
+            actions.push(Action::Report(Report::CaughtUp));
+        }
+    }
+
+    /// Nothing more will be read.
+    pub(super) fn has_read_all(&self) -> bool {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            return true;
+        }
+        let all_done = self.facts.until_caught_up && self.partitions.iter().all(Partition::is_done);
+        self.opened && (all_done || self.all_stopped())
+    }
+
+    fn all_stopped(&self) -> bool {
+        !self.partitions.is_empty() && self.partitions.iter().all(|p| p.stopped().is_some())
+    }
+
+    fn consider_end(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let saved = self.checkpoint.is_none() && !self.rewind_wanted && !self.has_unsaved();
+        if !self.has_read_all() || !saved {
+            return;
+        }
+        let settled = self.owed.iter().all(|owed| owed.stopped || owed.is_clear());
+        let ended = match self.phase {
+            Phase::Stopping { until } if settled || now >= until => Ended::Stopped,
+            Phase::Running if settled => self.first_trouble().map_or(Ended::CaughtUp, Ended::Faulted),
+            _ => return,
+        };
+        self.end(ended, actions);
+    }
+
+    fn first_trouble(&self) -> Option<String> {
+        let partition = self.partitions.iter().find_map(|p| p.stopped().map(str::to_owned));
+        let sink = || self.owed.iter().find(|owed| owed.stopped).and_then(|owed| owed.trouble.clone());
+        partition.or_else(sink)
+    }
+
+    fn end(&mut self, ended: Ended, actions: &mut Vec<Action>) {
+        self.phase = Phase::Ended;
+        actions.push(Action::Exit(ended));
+    }
+
+    /// When a [`Input::Tick`] may change something, if nothing else happens.
+    pub fn wake_at(&self, now: Instant) -> Option<Instant> {
+        if self.phase == Phase::Ended {
+            return None;
+        }
+        let stopping = match self.phase {
+            Phase::Stopping { until } if until > now => Some(until),
+            _ => None,
+        };
+        let sinks = self.owed.iter().filter_map(|owed| if self.claimed { owed.wake_at(now) } else { None });
+        sinks.chain(stopping).chain(self.checkpoint_due(now)).min()
+    }
+}
+
+fn report_stop(partition: &Partition, why: String, actions: &mut Vec<Action>) {
+    let name = partition.partition.clone();
+    actions.push(Action::Close(name.clone()));
+    let offset = partition.folded.offset;
+    actions.push(Action::Report(Report::PartitionStopped { partition: name, offset, why }));
+}
+
+/// Adds counts up.
+pub(crate) fn add(sum: &mut Counters, counts: Counters) {
+    sum.folded += counts.folded;
+    sum.filtered += counts.filtered;
+    sum.dropped += counts.dropped;
+    sum.skipped += counts.skipped;
+    sum.dead_letters += counts.dead_letters;
+}

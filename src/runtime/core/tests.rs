@@ -1,0 +1,343 @@
+//! The order, step by step, with the driver played by hand.
+
+use std::collections::VecDeque;
+
+use crate::language::typed::{FaultAction, SinkFaultAction};
+use crate::sinks::Outcome;
+
+use super::*;
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A driver that does nothing until it is told what became of it.
+struct Played {
+    core: Core,
+    now: Instant,
+    /// What the core wants and nobody has answered yet.
+    wanted: VecDeque<Action>,
+    inputs: Arc<Vec<TopicPartition>>,
+}
+
+fn tp(partition: i32) -> TopicPartition {
+    TopicPartition { topic: "orders".into(), partition }
+}
+
+fn sink(name: &str, volatile: bool, settled: u64) -> SinkFacts {
+    let on_fault = SinkFaultAction { retry: None, then: FaultAction::Fail };
+    SinkFacts { name: name.into(), volatile, settled: Version(settled), open: Vec::new(), on_fault }
+}
+
+fn facts(sinks: Vec<SinkFacts>) -> CoreFacts {
+    CoreFacts {
+        projection: ProjectionName("orders".into()),
+        generation: Generation(1),
+        version: Version(0),
+        counters: Counters::default(),
+        plan: None,
+        sinks,
+        checkpoint_interval: PAUSE,
+        until_caught_up: false,
+        shutdown_timeout: Duration::from_secs(10),
+        dirty_bytes_max: 1 << 20,
+        seed: 1,
+    }
+}
+
+impl Played {
+    fn start(facts: CoreFacts, partitions: i32) -> Played {
+        let inputs = Arc::new((0..partitions).map(tp).collect::<Vec<_>>());
+        let mut played = Played { core: Core::new(facts), now: Instant::now(), wanted: VecDeque::new(), inputs };
+        played.step(Input::Start);
+        let start = NextOffset { offset: Offset(0), time: None, last: None };
+        let found = |partition: &TopicPartition| PartitionFacts {
+            partition: partition.clone(),
+            start: Ok(start),
+            end: Some(Offset(0)),
+        };
+        let found = played.inputs.iter().map(found).collect();
+        played.step(Input::Opened(found));
+        played
+    }
+
+    fn step(&mut self, input: Input) {
+        let actions = self.core.step(self.now, input);
+        self.wanted.extend(actions);
+    }
+
+    fn later(&mut self, by: Duration) {
+        self.now += by;
+        self.step(Input::Tick);
+    }
+
+    /// Takes the next wanted action of a kind, dropping nothing else.
+    fn take<T>(&mut self, pick: impl Fn(&Action) -> Option<T>) -> Option<T> {
+        let at = self.wanted.iter().position(|action| pick(action).is_some())?;
+        pick(&self.wanted.remove(at).expect("it is there"))
+    }
+
+    fn read(&mut self) -> Option<Vec<Option<(Offset, Offset)>>> {
+        self.read_after(self.core.rewinds)
+    }
+
+    fn read_after(&mut self, rewinds: u32) -> Option<Vec<Option<(Offset, Offset)>>> {
+        let inputs = self.inputs.clone();
+        self.step(Input::Read { rewinds, inputs });
+        self.take(|action| match action {
+            Action::Fold { admission, .. } => Some(Some(admission.clone())),
+            Action::Discard => Some(None),
+            _ => None,
+        })?
+    }
+
+    /// Folds a batch that moved partition 0 to `to`.
+    fn fold(&mut self, to: i64, rows: u64) {
+        self.read().expect("the batch is wanted");
+        let counts = Counters { folded: rows, ..Counters::default() };
+        let positions = vec![(0, Offset(to))];
+        self.step(Input::Folded(Folded { positions, counts, dirty_rows: rows, ..Folded::default() }));
+    }
+
+    /// Freezes if that is wanted, and returns the batch to write.
+    fn freeze(&mut self, keys: &[&str]) -> Option<CheckpointBatch> {
+        self.take(|action| matches!(action, Action::Freeze).then_some(()))?;
+        self.step(Input::Frozen(Frozen::Keys(keys.iter().map(|key| (*key).into()).collect())));
+        self.take(|action| match action {
+            Action::Checkpoint(batch) => Some((**batch).clone()),
+            _ => None,
+        })
+    }
+
+    fn checkpoint(&mut self, keys: &[&str]) -> CheckpointBatch {
+        let batch = self.freeze(keys).expect("a checkpoint is due");
+        self.step(Input::Synced(batch.version));
+        batch
+    }
+
+    fn published(&mut self) -> Option<(usize, Version, Work)> {
+        self.take(|action| match action {
+            Action::Publish { sink, version, work } => Some((*sink, *version, work.clone())),
+            _ => None,
+        })
+    }
+
+    fn told(&mut self) -> Option<Vec<(TopicPartition, Offset)>> {
+        self.take(|action| match action {
+            Action::Tell(offsets) => Some(offsets.clone()),
+            _ => None,
+        })
+    }
+
+    fn answer(&mut self, sink: usize, version: Version, outcomes: &[(&str, Outcome)]) {
+        let outcomes = outcomes.iter().map(|(key, outcome)| ((*key).into(), outcome.clone())).collect();
+        self.step(Input::Answer(Answer { sink, version, outcomes, walked_to: None }));
+    }
+
+    /// Past the claim and the first walk over no rows.
+    fn settle_in(&mut self) {
+        self.checkpoint(&[]);
+        while let Some((sink, version, work)) = self.published() {
+            assert!(matches!(work, Work::Rows { .. }), "nothing but the walk at start: {work:?}");
+            self.answer(sink, version, &[]);
+        }
+    }
+}
+
+fn keys(keys: &[&str]) -> Work {
+    Work::Keys(keys.iter().map(|key| (*key).into()).collect())
+}
+
+const EPOCH_1: u64 = 1 << Version::CHECKPOINT_BITS;
+
+#[test]
+fn a_start_claims_its_epoch_before_it_publishes() {
+    let mut facts = facts(vec![sink("cosmos", false, 5)]);
+    facts.version = Version(7);
+    facts.sinks[0].open = vec!["a".into()];
+    let mut played = Played::start(facts, 1);
+    let claim = played.freeze(&[]).expect("the claim");
+    assert_eq!(claim.version, Version(EPOCH_1));
+    assert!(claim.rows.is_empty() && claim.next_offsets.is_empty());
+    assert_eq!(played.published(), None, "the claim is not synced");
+    played.step(Input::Synced(claim.version));
+    assert_eq!(played.published(), Some((0, Version(EPOCH_1), keys(&["a"]))));
+}
+
+#[test]
+fn the_order_holds() {
+    let mut played = Played::start(facts(vec![sink("cosmos", false, 0)]), 1);
+    played.settle_in();
+    played.fold(3, 2);
+    assert!(played.freeze(&[]).is_none(), "the pause is not over");
+    played.later(PAUSE);
+    let cut = played.freeze(&["a", "b"]).expect("a cut is due");
+    assert_eq!(cut.version, Version(EPOCH_1 + 1));
+    assert_eq!(cut.next_offsets, [(tp(0), NextOffset { offset: Offset(3), time: None, last: None })]);
+    assert_eq!(cut.counters.folded, 2);
+    played.later(PAUSE);
+    assert_eq!(played.published(), None, "the cut is not synced");
+    played.step(Input::Synced(cut.version));
+    assert_eq!(played.published(), Some((0, cut.version, keys(&["a", "b"]))));
+    played.answer(0, cut.version, &[("a", Outcome::Ok), ("b", Outcome::Duplicate)]);
+    assert_eq!(played.told(), None, "what is settled is not durable");
+    played.later(PAUSE * 4); // the write took one pause
+    let settling = played.checkpoint(&[]);
+    assert_eq!(settling.settled, [("cosmos".into(), cut.version)]);
+    assert_eq!(settling.settled_by_all, cut.version);
+    assert_eq!(played.told(), Some(vec![(tp(0), Offset(3))]));
+    played.later(Duration::from_secs(60));
+    assert!(played.freeze(&[]).is_none(), "nothing is written when idle");
+    assert_eq!(played.core.wake_at(played.now), None);
+}
+
+#[test]
+fn an_answer_closes_a_key_only_if_it_has_not_changed_since() {
+    let mut played = Played::start(facts(vec![sink("cosmos", false, 0)]), 1);
+    played.settle_in();
+    played.fold(1, 1);
+    played.later(PAUSE);
+    let first = played.checkpoint(&["a"]).version;
+    assert!(played.published().is_some());
+    played.fold(2, 1);
+    played.later(PAUSE);
+    let second = played.checkpoint(&["a"]).version;
+    assert_eq!(played.published(), None, "one request at a time");
+    played.answer(0, first, &[("a", Outcome::Ok)]);
+    assert_eq!(played.published(), Some((0, second, keys(&["a"]))));
+    played.answer(0, second, &[("a", Outcome::Ok)]);
+    assert_eq!(played.published(), None);
+    assert_eq!(played.core.owed[0].settled(second), second);
+}
+
+#[test]
+fn positions_alone_wait_longer() {
+    let mut played = Played::start(facts(Vec::new()), 1);
+    played.settle_in();
+    played.fold(9, 0);
+    played.later(PAUSE * 2);
+    assert!(played.freeze(&[]).is_none());
+    played.later(Duration::from_secs(5));
+    assert_eq!(played.checkpoint(&[]).next_offsets[0].1.offset, Offset(9));
+    assert_eq!(played.told(), Some(vec![(tp(0), Offset(9))]));
+}
+
+#[test]
+fn a_fault_stops_its_partition_at_its_offset_and_holds_nobody() {
+    let mut played = Played::start(facts(Vec::new()), 2);
+    played.settle_in();
+    played.fold(5, 1);
+    played.later(PAUSE);
+    let cut = played.freeze(&["a"]).expect("a cut is due");
+    // While it is written: partition 0 reaches 8, then the record at 9 must stop it, and partition 1 went on.
+    played.fold(8, 1);
+    played.read().expect("the batch is wanted");
+    let stops = vec![(0, Offset(9), "overflow".to_owned())];
+    let positions = vec![(0, Offset(12)), (1, Offset(4))];
+    played.step(Input::Folded(Folded { stops, positions, ..Folded::default() }));
+    let rewind = |action: &Action| match action {
+        Action::Rewind { rewinds, starts } => Some((*rewinds, starts.clone())),
+        _ => None,
+    };
+    assert_eq!(played.take(rewind), None, "the cut in flight is waited for");
+    assert_eq!(played.read(), None, "what is read meanwhile is dropped");
+    played.step(Input::Synced(cut.version));
+    assert_eq!(played.take(rewind), Some((1, vec![(tp(0), Offset(5)), (tp(1), Offset(0))])));
+    assert_eq!(played.read_after(0), None, "read before the rewind");
+    let all = Offset(i64::MAX);
+    assert_eq!(played.read(), Some(vec![Some((Offset(5), Offset(9))), Some((Offset(0), all))]));
+    played.step(Input::Folded(Folded { positions: vec![(0, Offset(12)), (1, Offset(4))], ..Folded::default() }));
+    assert_eq!(played.read(), Some(vec![None, Some((Offset(4), all))]));
+    let status = played.core.status(None, None);
+    assert_eq!(status.partitions[0].stopped.as_deref(), Some("overflow"));
+    assert_eq!(status.run_state, crate::runtime::progress::RunState::Running);
+    played.later(Duration::from_secs(5));
+    let next: Vec<_> = played.checkpoint(&[]).next_offsets.iter().map(|(_, next)| next.offset).collect();
+    assert_eq!(next, [Offset(9), Offset(4)]);
+}
+
+#[test]
+fn an_oversized_row_is_found_by_folding_again_with_care() {
+    let mut played = Played::start(facts(Vec::new()), 1);
+    played.settle_in();
+    played.fold(5, 1);
+    played.later(PAUSE);
+    played.take(|action| matches!(action, Action::Freeze).then_some(())).expect("a cut is due");
+    played.step(Input::Frozen(Frozen::Oversized));
+    let inputs = played.inputs.clone();
+    played.step(Input::Read { rewinds: 1, inputs });
+    let careful = |action: &Action| match action {
+        Action::Fold { admission, careful } => Some((admission[0], *careful)),
+        _ => None,
+    };
+    assert_eq!(played.take(careful), Some((Some((Offset(0), Offset(i64::MAX))), true)));
+}
+
+#[test]
+fn until_caught_up_ends_when_all_is_read_written_and_settled() {
+    let mut facts = facts(vec![sink("cosmos", false, 0)]);
+    facts.until_caught_up = true;
+    let mut played = Played::start(facts, 1);
+    let exit = |action: &Action| matches!(action, Action::Exit(Ended::CaughtUp)).then_some(());
+    played.step(Input::Ends(vec![(tp(0), Offset(2))]));
+    played.core.partitions[0].goal = Some(Offset(2));
+    played.settle_in();
+    played.fold(2, 1);
+    assert_eq!(played.take(exit), None);
+    let cut = played.checkpoint(&["a"]);
+    assert!(played.published().is_some());
+    assert_eq!(played.take(exit), None);
+    played.answer(0, cut.version, &[("a", Outcome::Ok)]);
+    assert_eq!(played.take(exit), None, "a restart would owe it");
+    played.checkpoint(&[]);
+    assert_eq!(played.take(exit), Some(()));
+}
+
+#[test]
+fn a_stop_saves_what_was_folded_and_waits_for_sinks_only_so_long() {
+    let mut played = Played::start(facts(vec![sink("cosmos", false, 0)]), 1);
+    played.settle_in();
+    played.fold(2, 1);
+    played.step(Input::Stop);
+    played.checkpoint(&["a"]);
+    let exit = |action: &Action| matches!(action, Action::Exit(Ended::Stopped)).then_some(());
+    assert_eq!(played.take(exit), None, "the sink has not answered");
+    played.later(Duration::from_secs(11));
+    assert_eq!(played.take(exit), Some(()));
+}
+
+#[test]
+fn a_sink_that_is_away_is_tried_for_ever_and_a_poisoned_document_stops_it() {
+    let mut played = Played::start(facts(vec![sink("cosmos", false, 0)]), 1);
+    played.settle_in();
+    played.fold(2, 2);
+    played.later(PAUSE);
+    let version = played.checkpoint(&["a", "b"]).version;
+    for _ in 0..50 {
+        let (_, _, work) = played.published().expect("it is tried again");
+        assert_eq!(work, keys(&["a", "b"]));
+        let away = Outcome::Retry { reason: "connection refused".into() };
+        played.answer(0, version, &[("a", away.clone()), ("b", away)]);
+        assert_eq!(played.published(), None, "not at once");
+        let wake = played.core.wake_at(played.now).expect("a time to try again");
+        assert!(wake > played.now);
+        played.later(wake - played.now);
+    }
+    assert!(played.published().is_some());
+    played.answer(0, version, &[("a", Outcome::Ok), ("b", Outcome::Poison { reason: "too long".into() })]);
+    assert!(played.core.owed[0].stopped);
+    played.fold(3, 1);
+    played.later(PAUSE);
+    played.checkpoint(&["c"]);
+    assert_eq!(played.published(), None, "the sink has stopped, the fold has not");
+}
+
+#[test]
+fn a_failed_commit_ends_the_projection() {
+    let mut played = Played::start(facts(Vec::new()), 1);
+    played.settle_in();
+    played.fold(2, 1);
+    played.later(PAUSE);
+    played.freeze(&["a"]).expect("a cut is due");
+    played.step(Input::CommitFailed("no space".into()));
+    assert!(played.take(|action| matches!(action, Action::Exit(Ended::Faulted(_))).then_some(())).is_some());
+    assert_eq!(played.read(), None);
+}
