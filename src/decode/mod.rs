@@ -60,3 +60,6 @@ pub struct DecodeCounts {
     /// Of a type the topic does not list.
     pub unlisted: u64,
 }
+
+#[cfg(test)]
+mod tests;
