@@ -12,7 +12,7 @@ pub use json::SlotDecoder;
 mod convert;
 mod json;
 mod names;
-mod scan;
+pub(crate) mod scan;
 
 /// The outcome of decoding a range of a [`crate::event::RecordBatch`].
 #[derive(Debug, Default)]

@@ -11,7 +11,9 @@ pub use error::SourceError;
 
 mod error;
 mod inputs;
+pub mod log;
 pub mod memory;
+mod partitioner;
 
 /// A log that can be read by partition and offset.
 pub trait Source: Send {
