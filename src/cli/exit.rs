@@ -5,11 +5,13 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::control::access::AccessError;
+
 /// The exit codes. They are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done,
-    /// The files are wrong, or a test failed.
+    /// The files are wrong, a test failed, or what was asked for is not there.
     FilesWrong,
     /// Wrong usage or configuration.
     Usage,
@@ -90,6 +92,17 @@ impl From<io::Error> for Failure {
             io::ErrorKind::BrokenPipe => Failure::silent(Exit::Done),
             _ => Failure::new(Exit::Usage, error),
         }
+    }
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Failure {
+        let exit = match &error {
+            AccessError::NotFound(_) => Exit::FilesWrong,
+            AccessError::TimedOut(_) | AccessError::Unreachable { .. } => Exit::Unreachable,
+            _ => Exit::Usage,
+        };
+        Failure::new(exit, error)
     }
 }
 

@@ -4,13 +4,19 @@
 //! and hold no logic of their own: nothing else in the crate knows this module.
 
 mod completions;
+mod dead_letters;
+mod drop;
 mod exit;
+mod get;
 mod logging;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::control::config::{Config, Wanted};
 
 pub(crate) use exit::{Exit, Failure};
 
@@ -35,15 +41,36 @@ pub(crate) struct Global {
     pub profile: Option<String>,
 }
 
+impl Global {
+    /// Reads the configuration; it is searched above these paths too.
+    pub fn load_config(&self, paths: &[PathBuf]) -> Result<Config, Failure> {
+        let wanted = Wanted { file: self.config.as_deref(), profile: self.profile.as_deref(), paths };
+        Config::load(wanted).map_err(Failure::usage)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show every projection: lag, checkpoints, faults, what sinks are owed
+    Status(status::Arguments),
+    /// Print a document
+    Get(get::Arguments),
+    /// List or show events that were set aside with their reasons
+    #[command(name = "dead-letters")]
+    DeadLetters(dead_letters::Arguments),
+    /// Forget the state of a projection, so that it starts anew
+    Drop(drop::Arguments),
     /// Print the completions of a shell
     Completions(completions::Arguments),
 }
 
 impl Command {
-    fn run(self, _global: &Global) -> Result<Exit, Failure> {
+    fn run(self, global: &Global) -> Result<Exit, Failure> {
         match self {
+            Command::Status(arguments) => status::run(&arguments, global),
+            Command::Get(arguments) => get::run(&arguments, global),
+            Command::DeadLetters(arguments) => dead_letters::run(&arguments, global),
+            Command::Drop(arguments) => drop::run(&arguments, global),
             Command::Completions(arguments) => completions::run(&arguments),
         }
     }

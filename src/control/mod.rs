@@ -2,4 +2,10 @@
 //!
 //! `control` may know every other room, and only `cli` knows it.
 
+pub mod access;
+pub mod binding;
 pub mod config;
+mod progress;
+mod signals;
+
+pub use signals::Signal;

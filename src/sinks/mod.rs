@@ -104,6 +104,7 @@ pub trait RowView: Send + Sync {
     /// older than the last.
     fn changed(&self, keys: &[Arc<str>], version: Version, snapshot: Arc<dyn Snapshot>);
 
-    /// The next rows of the walk over all rows that fills the sink at start, in key order. May block.
+    /// The next rows of the walk over all rows that fills the sink at start, in key order; called at least once, also when
+    /// there are none. May block.
     fn fill(&self, rows: &[(Arc<str>, StoredRow)], version: Version, snapshot: Arc<dyn Snapshot>);
 }

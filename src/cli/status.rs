@@ -1,0 +1,87 @@
+//! `projector status`: every projection, from the engine that runs or from the state directory.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use crate::cli::{Exit, Failure, Global};
+use crate::control::access::Access;
+use crate::serve::report::ProjectionReport;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failure> {
+    let config = global.load_config(&[])?;
+    let reports = Access::open(&config)?.projections()?;
+    let text = match arguments.format {
+        Format::Text if reports.is_empty() => {
+            eprintln!("no projection has state in {} yet", config.state.dir.display());
+            return Ok(Exit::Done);
+        }
+        Format::Text => reports.iter().map(describe).collect::<Vec<_>>().join("\n"),
+        Format::Json => {
+            let all = serde_json::json!({ "projections": reports });
+            serde_json::to_string_pretty(&all).expect("reports are plain data") + "\n"
+        }
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// A projection as a few indented lines.
+fn describe(report: &ProjectionReport) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{line}").expect("a string takes all that is written");
+    let state = report.state.replace('_', " ");
+    line(match &report.reason {
+        Some(reason) => format!("{}  {state}: {reason}", report.name),
+        None => format!("{}  {state}", report.name),
+    });
+    let generation = report.generation.map_or("-".into(), |generation| generation.to_string());
+    let age = report.checkpoint_age_ms.map_or(String::new(), |age| format!(", synced {} ago", seconds(age)));
+    line(format!("  generation {generation}, version {}{age}", report.version));
+    let events = report.events;
+    line(format!(
+        "  events      {} folded, {} filtered, {} dropped, {} skipped, {} dead letters",
+        events.folded, events.filtered, events.dropped, events.skipped, events.dead_letters
+    ));
+    for partition in &report.partitions {
+        let lag = match (partition.lag_events, partition.lag_seconds) {
+            (Some(0), _) => ", at the end".into(),
+            (Some(events), Some(seconds)) => format!(", {events} behind ({seconds} s)"),
+            (Some(events), None) => format!(", {events} behind"),
+            (None, _) => String::new(),
+        };
+        line(format!("  partition   {}/{} next {}{lag}", partition.topic, partition.partition, partition.next_offset));
+        if let Some(fault) = &partition.stopped {
+            line(format!("    stopped: {}", fault.trim_end().replace('\n', "\n    ")));
+        }
+    }
+    for sink in &report.sinks {
+        let trouble = sink.trouble.as_ref().map_or(String::new(), |trouble| format!(": {trouble}"));
+        let state = match (sink.stopped, sink.filled) {
+            (true, _) => "stopped",
+            (false, false) => "being filled",
+            (false, true) => "owed",
+        };
+        line(
+            format!("  sink        {} {state}{trouble}", sink.name)
+                .replace(" owed", &format!(" owed {} keys", sink.owed)),
+        );
+    }
+    text
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}

@@ -1,0 +1,125 @@
+//! Names in a `.proj` file → connections of the configuration: a decision from what both say, before anything is opened.
+//!
+//! A name without a connection is an error that says which section to add. The one exception is `into cache`: a cache in the
+//! process has no address and leaves no choice, so it is bound by itself. Nothing else ever is.
+
+use std::sync::Arc;
+
+use crate::control::config::{Config, Connection};
+use crate::language::typed::{self, Into, Projection, SinkKind};
+
+/// What a projection reads from and writes into.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    /// The connection's name, for messages and metrics.
+    pub source_name: String,
+    pub source: Connection,
+    /// In the order of the projection's sinks.
+    pub sinks: Vec<Connection>,
+}
+
+/// Why a projection cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindingError {
+    #[error(
+        "topic `{topic}` has no source: add [connections.{name}] with `kind = \"log\"` or `kind = \"kafka\"` to {file}"
+    )]
+    NoSource { topic: String, name: String, file: String },
+    #[error("topic `{topic}` could be read from {}: say which with `default = \"…\"` in [topics] of {file}, or with `via:` at the topic", .names.join(", "))]
+    ManySources { topic: String, names: Vec<String>, file: String },
+    #[error("topic `{topic}` is bound to [connections.{name}] of {file}, and `kind = \"{kind}\"` is no source")]
+    NotASource { topic: String, name: String, kind: &'static str, file: String },
+    #[error(
+        "`{projection}` reads from {first} and from {second}: all topics of a projection must come from one connection"
+    )]
+    TwoSources { projection: String, first: String, second: String },
+    #[error(
+        "`into {word}` of `{projection}` has no binding: add [connections.{name}] to {file}; with `kind = \"embedded\"` it needs nothing else"
+    )]
+    NoSink { word: &'static str, projection: String, name: String, file: String },
+    #[error(
+        "`into {word}` of `{projection}` is bound to [connections.{name}] of {file}, and `kind = \"{kind}\"` is a source"
+    )]
+    NotASink { word: &'static str, projection: String, name: String, kind: &'static str, file: String },
+    #[error(
+        "[connections.{name}] of {file} has `kind = \"{kind}\"`, which is not supported yet: `kind = \"embedded\"` keeps the same documents in the embedded store"
+    )]
+    NotBuilt { name: String, kind: &'static str, file: String },
+    #[error("`into topic` of `{projection}` is not supported yet")]
+    TopicSink { projection: String },
+}
+
+/// Binds a projection.
+pub fn bind(config: &Config, projection: &Projection) -> Result<Binding, BindingError> {
+    let mut source: Option<String> = None;
+    for topic in &projection.topics {
+        let name = source_of(config, topic)?;
+        match &source {
+            Some(first) if *first != name => {
+                return Err(BindingError::TwoSources {
+                    projection: projection.name.to_string(),
+                    first: format!("[connections.{first}]"),
+                    second: format!("[connections.{name}]"),
+                });
+            }
+            _ => source = Some(name),
+        }
+    }
+    let source_name = source.expect("a checked projection reads at least one topic");
+    let sinks = projection.sinks.iter().map(|sink| sink_of(config, projection, sink)).collect::<Result<_, _>>()?;
+    Ok(Binding { source: config.connections[&source_name].clone(), source_name, sinks })
+}
+
+/// The name of the connection that a topic is read from: `via:`, else the default, else the only source there is.
+fn source_of(config: &Config, topic: &typed::Topic) -> Result<String, BindingError> {
+    let file = config.file.display().to_string();
+    let named = topic.via.as_deref().or(config.topics_default.as_deref());
+    let (name, topic) = match named {
+        Some(name) => (name.to_owned(), topic.name.to_string()),
+        None => {
+            let sources = config.connections.iter().filter(|(_, connection)| connection.is_source());
+            let mut names: Vec<String> = sources.map(|(name, _)| name.clone()).collect();
+            let topic = topic.name.to_string();
+            match names.len() {
+                1 => (names.remove(0), topic),
+                0 => return Err(BindingError::NoSource { topic, name: "events".into(), file }),
+                _ => return Err(BindingError::ManySources { topic, names, file }),
+            }
+        }
+    };
+    match config.connections.get(&name) {
+        None => Err(BindingError::NoSource { topic, name, file }),
+        Some(connection) if connection.is_source() => Ok(name),
+        Some(connection) => Err(BindingError::NotASource { topic, name, kind: connection.kind(), file }),
+    }
+}
+
+fn sink_of(config: &Config, projection: &Projection, sink: &Into) -> Result<Connection, BindingError> {
+    let (name, projection) = (sink.connection.to_string(), projection.name.to_string());
+    let (word, file) = (word(sink.kind), config.file.display().to_string());
+    match config.connections.get(&name) {
+        _ if sink.kind == SinkKind::Topic => Err(BindingError::TopicSink { projection }),
+        Some(connection @ (Connection::Embedded { .. } | Connection::Cache)) => Ok(connection.clone()),
+        Some(Connection::Unbuilt { kind }) => Err(BindingError::NotBuilt { name, kind, file }),
+        Some(source) => Err(BindingError::NotASink { word, projection, name, kind: source.kind(), file }),
+        None if sink.kind == SinkKind::Cache && name == word => Ok(Connection::Cache),
+        None => Err(BindingError::NoSink { word, projection, name, file }),
+    }
+}
+
+fn word(kind: SinkKind) -> &'static str {
+    match kind {
+        SinkKind::Cosmos => "cosmos",
+        SinkKind::Elasticsearch => "elasticsearch",
+        SinkKind::Cache => "cache",
+        SinkKind::Redis => "redis",
+        SinkKind::Postgres => "postgres",
+        SinkKind::Topic => "topic",
+    }
+}
+
+/// The topics of a projection, as the log names them.
+pub fn log_topics(projection: &Projection) -> Vec<Arc<str>> {
+    projection.topics.iter().map(|topic| topic.log_name.clone()).collect()
+}
