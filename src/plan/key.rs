@@ -33,7 +33,7 @@ fn is_special(byte: u8) -> bool {
 }
 
 /// Writes text with `|` and `%` encoded.
-struct Escaped<'a>(&'a mut String);
+pub(super) struct Escaped<'a>(pub &'a mut String);
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

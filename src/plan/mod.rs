@@ -4,16 +4,23 @@
 //! `render` makes documents from rows, `explain` prints.
 
 pub mod eval;
+pub mod explain;
 pub mod fault;
 mod functions;
 pub mod key;
+mod lower;
+mod print;
+pub mod render;
 pub mod row;
+mod text;
+mod walk;
 
 use std::sync::Arc;
 
 use crate::language::typed;
 
 pub use fault::Fault;
+pub use lower::lower;
 pub use row::Row;
 
 /// Grows when a release of the compiler changes what any program means. Kept with each checkpoint.

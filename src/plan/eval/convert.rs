@@ -1,5 +1,6 @@
 //! Conversions between types, and the contracts of `decimal(s)` and `string(n)`.
 
+use crate::language::codes;
 use crate::language::span::Span;
 use crate::language::typed::Conversion;
 use crate::plan::Fault;
@@ -52,11 +53,11 @@ pub(crate) fn fit<'a>(value: Value<'a>, ty: &Type) -> Result<Value<'a>, Misfit> 
     match (&value, ty.required()) {
         (Value::Decimal(number), Type::Decimal(Some(scale))) if number.scale() != *scale => {
             let exact = number.rescale(*scale);
-            exact.map(Value::Decimal).ok_or_else(|| misfit("R0102", &value, format!("decimal({scale})")))
+            exact.map(Value::Decimal).ok_or_else(|| misfit(codes::DECIMAL_FIT, &value, format!("decimal({scale})")))
         }
         (Value::Int(number), Type::Decimal(scale)) => {
             let exact = Decimal::from(*number).rescale(scale.unwrap_or(0));
-            exact.map(Value::Decimal).ok_or_else(|| misfit("R0102", &value, "decimal".to_owned()))
+            exact.map(Value::Decimal).ok_or_else(|| misfit(codes::DECIMAL_FIT, &value, "decimal".to_owned()))
         }
         (Value::Text(content), Type::String(Some(length))) => {
             let content = content.as_str();
@@ -64,7 +65,7 @@ pub(crate) fn fit<'a>(value: Value<'a>, ty: &Type) -> Result<Value<'a>, Misfit> 
             if content.len() <= *length as usize || content.chars().count() <= *length as usize {
                 return Ok(value);
             }
-            Err(misfit("R0107", &value, format!("string({length})")))
+            Err(misfit(codes::CONTRACT, &value, format!("string({length})")))
         }
         _ => Ok(value),
     }

@@ -1,5 +1,6 @@
 //! Expressions → values.
 
+use crate::language::codes;
 use crate::language::typed::{Arm, BinaryOp, Envelope, Expr, ExprKind, FaultClass, Pattern};
 use crate::plan::eval::{Context, Regexes, arithmetic, convert};
 use crate::plan::{Fault, functions, key};
@@ -221,7 +222,9 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             },
             Envelope::Timestamp => match record.time {
                 Some(time) => Value::Timestamp(time.0),
-                None => return Err(self.undecoded("R0108", "the record has no timestamp".to_owned(), expr)),
+                None => {
+                    return Err(self.undecoded(codes::MISSING_FIELD, "the record has no timestamp".to_owned(), expr));
+                }
             },
             Envelope::Offset => Value::Int(record.offset.0),
             Envelope::Partition => Value::Int(i64::from(record.source.partition)),
@@ -246,7 +249,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     fn utf8(&self, bytes: &'a [u8], what: &str, expr: &Expr) -> Evaluated<'a> {
         std::str::from_utf8(bytes)
             .map(Value::borrowed)
-            .map_err(|_| self.undecoded("R0103", format!("{what} is not UTF-8"), expr))
+            .map_err(|_| self.undecoded(codes::WRONG_JSON_TYPE, format!("{what} is not UTF-8"), expr))
     }
 
     /// The envelope is decoded where it is used, so its faults are of that class.
@@ -257,7 +260,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
 
     #[cold]
     fn overflow(&self, expr: &Expr, what: &str) -> Box<Fault> {
-        self.context.fault("R0101", expr.span, format!("{what} does not fit {}", range_of(&expr.ty)))
+        self.context.fault(codes::OVERFLOW, expr.span, format!("{what} does not fit {}", range_of(&expr.ty)))
     }
 
     /// `!` on what is not there.
@@ -267,7 +270,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             Some(name) => format!("`!` on `{name}`, which is none"),
             None => "`!` on a value that is none".to_owned(),
         };
-        self.context.fault("R0104", expr.span, message)
+        self.context.fault(codes::ABSENT, expr.span, message)
     }
 
     /// What the author calls an expression, when it is a plain name.

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use crate::event::Record;
+use crate::language::codes;
 use crate::language::span::Span;
 use crate::language::typed::{EventProgram, FaultClass, Into, Projection};
 use crate::plan::{Fault, Row, key};
@@ -56,7 +57,7 @@ pub enum Effect {
 pub struct Scratch {
     locals: Vec<Value<'static>>,
     undo: Vec<Undo>,
-    regexes: Regexes,
+    pub(crate) regexes: Regexes,
 }
 
 /// The regular expressions of a program, each compiled once.
@@ -111,7 +112,7 @@ pub fn key(
             let value = evaluator.eval(expr)?;
             if value.is_none() {
                 let message = format!("the key part `{}` is none", part.name);
-                return Err(context.fault("R0105", expr.span, message));
+                return Err(context.fault(codes::NO_KEY, expr.span, message));
             }
             key::write_part(index, &value, &part.ty, out);
         }

@@ -6,6 +6,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::language::codes;
 use crate::language::span::Span;
 use crate::language::typed::{AssignOp, Conversion, Expr, ExprKind};
 use crate::plan::eval::expression::{range_of, shown};
@@ -204,7 +205,7 @@ fn changed<'a>(
     let Some(result) = result else {
         let sign = op_text(*op);
         let message = format!("{} {sign} {} does not fit {}: {}", shown(current), shown(value), place(), range_of(ty));
-        return Err(context.fault("R0101", *span, message));
+        return Err(context.fault(codes::OVERFLOW, *span, message));
     };
     match fit(result, ty) {
         Ok(fitting) => Ok(Some(fitting.into_static())),
@@ -281,7 +282,7 @@ fn name(context: &Context<'_>, field: usize, steps: &[Step<'_>]) -> String {
 fn absent(context: &Context<'_>, field: usize, path: &[Step<'_>], span: Span) -> Box<Fault> {
     let parents = path.len().saturating_sub(1).max(1);
     let message = format!("there is no `{}` to change", name(context, field, &path[..parents]));
-    context.fault("R0104", span, message)
+    context.fault(codes::ABSENT, span, message)
 }
 
 impl Step<'_> {

@@ -1,5 +1,6 @@
 //! Statements → changes of one row, all or nothing.
 
+use crate::language::codes;
 use crate::language::typed::{Aggregate, AssignOp, Expr, PlaceStep, Stmt, StmtArm, StmtKind};
 use crate::plan::eval::place::{self, Change, Target};
 use crate::plan::eval::{Context, Effect, Evaluator, Regexes, Scratch, arithmetic};
@@ -167,7 +168,7 @@ impl<'a> Handler<'_, 'a> {
         let count = arithmetic::as_decimal(&self.row.fields[count]).unwrap_or(Decimal::ZERO);
         sum.divide(count).ok_or_else(|| {
             let message = format!("the average {sum} / {count} does not fit a decimal");
-            self.context.fault("R0101", statement.span, message)
+            self.context.fault(codes::OVERFLOW, statement.span, message)
         })
     }
 }

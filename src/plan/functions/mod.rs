@@ -11,6 +11,7 @@ mod set;
 mod text;
 mod time;
 
+use crate::language::codes;
 use crate::language::typed::{Expr, ExprKind, Function};
 use crate::plan::Fault;
 use crate::plan::eval::Evaluator;
@@ -177,6 +178,6 @@ impl<'a> Evaluator<'_, 'a> {
     #[cold]
     fn too_large(&self, call: &Call<'a>, what: String) -> Box<Fault> {
         let range = crate::plan::eval::range_of(&call.expr.ty);
-        self.context.fault("R0101", call.expr.span, format!("{what} does not fit {range}"))
+        self.context.fault(codes::OVERFLOW, call.expr.span, format!("{what} does not fit {range}"))
     }
 }

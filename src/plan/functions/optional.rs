@@ -1,5 +1,6 @@
 //! Optionals.
 
+use crate::language::codes;
 use crate::language::typed::Function as F;
 use crate::plan::eval::{Evaluator, shown};
 use crate::plan::functions::{Call, Evaluated};
@@ -10,7 +11,7 @@ pub(super) fn call<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Ev
     match (call.function, value) {
         (F::OrFault, Value::None) => {
             let why = evaluator.argument(call, 1)?;
-            Err(evaluator.context.fault("R0104", call.expr.span, shown(&why)))
+            Err(evaluator.context.fault(codes::ABSENT, call.expr.span, shown(&why)))
         }
         (F::MapOptional, Value::None) => Ok(Value::None),
         (F::MapOptional, value) => evaluator.apply(&call.arguments[1], &[&value.into_static()]),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use regex::Regex;
 
+use crate::language::codes;
 use crate::language::typed::Function as F;
 use crate::plan::Fault;
 use crate::plan::eval::{Evaluator, Regexes};
@@ -120,7 +121,7 @@ fn pad<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>, content: &str) ->
     let width = evaluator.int_argument(call, 1)?;
     if width > PADDED_MAX {
         let message = format!("padding to {width} characters is more than {PADDED_MAX}");
-        return Err(evaluator.context.fault("R0106", call.expr.span, message));
+        return Err(evaluator.context.fault(codes::TOO_MANY, call.expr.span, message));
     }
     let filler = match evaluator.argument(call, 2)? {
         Value::Text(filler) if !filler.as_str().is_empty() => filler.as_str().to_owned(),

@@ -1,0 +1,122 @@
+//! Row → document: the JSON that a sink stores for a key. The same row and version give the same bytes.
+//!
+//! Fields come in the order of `as`, `_proj` last. Cosmos documents begin with `id` unless they name one. What a target
+//! adds for itself (`ttl`, an id outside the document) is the sink's.
+
+use std::fmt::{self, Write};
+
+use crate::event::Version;
+use crate::language::codes;
+use crate::language::typed::{Expr, ExprKind, Into, Projection, SinkKind};
+use crate::plan::eval::{Evaluator, Scratch, row_context, with_locals};
+use crate::plan::key::Escaped;
+use crate::plan::{Fault, Row};
+use crate::value::json::{self, IntTooLarge, Style};
+use crate::value::text;
+
+/// Appends the document of a row as this sink would store it. After a fault `out` is as it was.
+pub fn document(
+    projection: &Projection,
+    sink: &Into,
+    key_text: &str,
+    row: &Row,
+    version: Version,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<(), Box<Fault>> {
+    let start = out.len();
+    let context = row_context(projection, key_text);
+    let written = with_locals(scratch, sink.locals, |locals, scratch| {
+        let regexes = &mut scratch.regexes;
+        let mut evaluator = Evaluator { context: &context, state: &row.fields, locals, regexes };
+        out.push(b'{');
+        if sink.kind == SinkKind::Cosmos && !sink.document.iter().any(|(name, _)| **name == *"id") {
+            let id = id(sink, key_text, &mut evaluator)?;
+            out.extend_from_slice(b"\"id\":");
+            json::write_text(&id, out);
+            out.push(b',');
+        }
+        fields(sink, &mut evaluator, out)?;
+        mark(&projection.name, version, out);
+        Ok(())
+    });
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+/// The fields of `as`, each followed by a comma.
+fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
+    let style = Style {
+        decimals_as_numbers: sink.options.decimals_as_numbers,
+        ints_as_text: sink.options.ints_as_text,
+        omit_none: sink.options.omit_none,
+    };
+    for (name, expr) in &sink.document {
+        let value = evaluator.eval(expr)?;
+        if style.omit_none && value.is_none() {
+            continue;
+        }
+        json::write_text(name, out);
+        out.push(b':');
+        json::write(&value, &expr.ty, style, out).map_err(|IntTooLarge(int)| {
+            let message =
+                format!("{int} in `{name}` is past 2^53, which readers of JSON round; write `ints: \"string\"`");
+            evaluator.context.fault(codes::OVERFLOW, expr.span, message)
+        })?;
+        out.push(b',');
+    }
+    Ok(())
+}
+
+/// `_proj`: whose document it is, and its version.
+fn mark(projection: &str, version: Version, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"_proj\":{\"p\":");
+    json::write_text(projection, out);
+    out.extend_from_slice(format!(",\"v\":{version}}}}}").as_bytes());
+}
+
+/// The id of the document in its target: the key text, or what the option `id` makes of the key; escaped for the target.
+fn id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
+    let mut id = String::new();
+    match &sink.options.id {
+        None => id.push_str(key_text),
+        Some(Expr { kind: ExprKind::Interpolate(parts), .. }) => {
+            for part in parts {
+                let value = evaluator.eval(part)?;
+                // What stands in the template is the author's; what is put in is escaped, so that ids never collide.
+                let written = match part.kind {
+                    ExprKind::Constant(_) => text::write(&value, &part.ty, &mut id),
+                    _ => text::write(&value, &part.ty, &mut Escaped(&mut id)),
+                };
+                written.expect("writing to a string cannot fail");
+            }
+        }
+        Some(expr) => {
+            let value = evaluator.eval(expr)?;
+            text::write(&value, &expr.ty, &mut Escaped(&mut id)).expect("writing to a string cannot fail");
+        }
+    }
+    let mut escaped = String::with_capacity(id.len());
+    ForCosmos(&mut escaped).write_str(&id).expect("writing to a string cannot fail");
+    Ok(escaped)
+}
+
+/// Encodes what Cosmos DB does not allow in an id.
+struct ForCosmos<'a>(&'a mut String);
+
+impl Write for ForCosmos<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '/' => self.0.push_str("%2F"),
+                '\\' => self.0.push_str("%5C"),
+                '?' => self.0.push_str("%3F"),
+                '#' => self.0.push_str("%23"),
+                other => self.0.push(other),
+            }
+        }
+        Ok(())
+    }
+}
