@@ -3,6 +3,8 @@
 //! A sink never decides what to write: the core says which keys it is owed, the publisher reads their rows through a synced
 //! snapshot and renders them, and the sink answers for each.
 
+pub mod cache;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
