@@ -4,6 +4,8 @@
 //! snapshot and renders them, and the sink answers for each.
 
 pub mod cache;
+pub mod conflict;
+pub mod embedded;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::state::StoreError;
@@ -140,8 +140,28 @@ fn create_format(path: &Path, contents: Contents) -> Result<StoreId, StoreError>
     Ok(id)
 }
 
+/// Makes a folder whole or not at all: `build` makes it beside its place, then it is renamed into it.
+pub(crate) fn make_folder(
+    path: &Path,
+    folder: &str,
+    build: impl FnOnce(&Path) -> Result<(), StoreError>,
+) -> Result<PathBuf, StoreError> {
+    let place = path.join(folder);
+    if place.exists() {
+        return Ok(place);
+    }
+    let new = path.join(format!("{folder}.new"));
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(|error| failed(path, "created", error))?;
+    }
+    build(&new)?;
+    let rename = fs::rename(&new, &place).and_then(|()| sync_directory(path));
+    rename.map_err(|error| failed(path, "created", error))?;
+    Ok(place)
+}
+
 /// Makes renames and new files in a directory last.
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -198,7 +218,7 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(
             error.to_string(),
-            format!("another process (pid {pid}) uses the state directory {}", dir.path().display())
+            format!("another process (pid {pid}) uses the directory {}", dir.path().display())
         );
         drop(held);
         Directory::open(dir.path(), CONTENTS).unwrap();

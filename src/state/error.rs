@@ -1,6 +1,6 @@
 //! Why state could not be read or written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::event::ProjectionName;
 
@@ -8,17 +8,17 @@ use crate::event::ProjectionName;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    #[error("another process{} uses the state directory {}", process(*pid), path.display())]
+    #[error("another process{} uses the directory {}", process(*pid), path.display())]
     Locked {
         path: PathBuf,
         /// The other process, when its number could be read.
         pid: Option<u32>,
     },
-    #[error("the state directory {} is of format {found}; this release reads up to {known}: use the release that wrote it, or a newer one", path.display())]
+    #[error("the directory {} is of format {found}; this release reads up to {known}: use the release that wrote it, or a newer one", path.display())]
     NewerFormat { path: PathBuf, found: u32, known: u32 },
-    #[error("the state directory {} is damaged: {what}", path.display())]
+    #[error("the directory {} is damaged: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
-    #[error("the state directory {} could not be {action}", path.display())]
+    #[error("the directory {} could not be {action}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
     #[error("the database in {} could not be {action}", path.display())]
     Database {
@@ -34,6 +34,23 @@ pub enum StoreError {
     OutOfOrder { projection: ProjectionName, what: String },
     #[error("no more versions: the 24 bits of the epoch are used up")]
     EpochsUsedUp,
+}
+
+impl StoreError {
+    /// What the database says when it cannot be opened.
+    pub(crate) fn opening(path: &Path, error: fjall::Error) -> StoreError {
+        let path = path.to_owned();
+        match error {
+            fjall::Error::Io(source) => StoreError::Io { path, action: "opened", source },
+            fjall::Error::Locked => StoreError::Locked { path, pid: None },
+            other => StoreError::Damaged { path, what: other.to_string() },
+        }
+    }
+
+    /// What the database says when it cannot be read or written.
+    pub(crate) fn database(path: &Path, action: &'static str, error: fjall::Error) -> StoreError {
+        StoreError::Database { path: path.to_owned(), action, source: Box::new(error) }
+    }
 }
 
 fn process(pid: Option<u32>) -> String {

@@ -1,1 +1,4 @@
 //! (being laid down)
+
+#[cfg(test)]
+pub(crate) mod sinks;

@@ -117,11 +117,11 @@ impl Tables {
     }
 
     fn read_failed(&self, error: fjall::Error) -> StoreError {
-        StoreError::Database { path: self.path.to_path_buf(), action: "read", source: Box::new(error) }
+        StoreError::database(&self.path, "read", error)
     }
 
     fn write_failed(&self, error: fjall::Error) -> StoreError {
-        StoreError::Database { path: self.path.to_path_buf(), action: "written", source: Box::new(error) }
+        StoreError::database(&self.path, "written", error)
     }
 
     fn damaged(&self, entry: &str, error: BytesError) -> StoreError {

@@ -13,7 +13,7 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{CompressionType, Database, KeyspaceCreateOptions};
 
 use crate::event::{Generation, ProjectionName};
-use crate::state::directory::{Contents, Directory, sync_directory};
+use crate::state::directory::{Contents, Directory, make_folder};
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
 use crate::state::disk::reader::DiskSnapshot;
 use crate::state::disk::writer::{Known, List, Writer};
@@ -22,7 +22,6 @@ use crate::state::{Snapshot, StoreError};
 
 const CONTENTS: Contents = Contents { kind: "projector state", format: 1, folder: DATABASE };
 const DATABASE: &str = "rows";
-const DATABASE_NEW: &str = "rows.new";
 
 /// Rows in memory before they are sorted into a file.
 const ROWS_MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
@@ -53,16 +52,7 @@ pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Res
 }
 
 fn open_tables(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {
-    let database = path.join(DATABASE);
-    if !database.exists() {
-        let io = |source| StoreError::Io { path: path.to_owned(), action: "created", source };
-        let new = path.join(DATABASE_NEW);
-        if new.exists() {
-            std::fs::remove_dir_all(&new).map_err(io)?;
-        }
-        drop(open_database(&new, directory, options)?);
-        std::fs::rename(&new, &database).and_then(|()| sync_directory(path)).map_err(io)?;
-    }
+    let database = make_folder(path, DATABASE, |new| open_database(new, directory, options).map(drop))?;
     open_database(&database, directory, options)
 }
 
@@ -84,11 +74,7 @@ fn open_database(path: &Path, directory: &Arc<Directory>, options: DiskStoreOpti
             _directory: directory.clone(),
         })
     };
-    open().map_err(|error| match error {
-        fjall::Error::Io(source) => StoreError::Io { path: path.to_owned(), action: "opened", source },
-        fjall::Error::Locked => StoreError::Locked { path: path.to_owned(), pid: None },
-        other => StoreError::Damaged { path: path.to_owned(), what: other.to_string() },
-    })
+    open().map_err(|error| StoreError::opening(path, error))
 }
 
 fn keyspace(memtable_bytes: u64) -> KeyspaceCreateOptions {
