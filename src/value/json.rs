@@ -135,3 +135,88 @@ fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::value::{Decimal, EnumType, RecordField, RecordType};
+
+    fn json(value: &Value<'_>, ty: &Type, style: Style) -> String {
+        let mut out = Vec::new();
+        write(value, ty, style, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn plain(value: &Value<'_>, ty: &Type) -> String {
+        json(value, ty, Style::default())
+    }
+
+    #[test]
+    fn scalars_have_one_text() {
+        let status = Type::Enum(Arc::new(EnumType {
+            name: "Status".into(),
+            members: vec![("open".into(), "OPEN".into()), ("closed".into(), "CLOSED".into())],
+        }));
+        for (value, ty, text) in [
+            (Value::None, Type::Int.optional(), "null"),
+            (Value::Bool(true), Type::Bool, "true"),
+            (Value::Int(-3), Type::Int.optional(), "-3"),
+            (Value::Decimal(Decimal::new(15, 1)), Type::Decimal(Some(2)), r#""1.50""#),
+            (Value::Decimal(Decimal::new(150, 2)), Type::Decimal(None), r#""1.5""#),
+            (Value::Float(1e300), Type::Float, "1e300"),
+            (Value::Float(-0.0), Type::Float, "0.0"),
+            (Value::borrowed("a\"\n\u{1}é"), Type::String(None), "\"a\\\"\\n\\u0001é\""),
+            (Value::Timestamp(0), Type::Timestamp, r#""1970-01-01T00:00:00Z""#),
+            (Value::Date(0), Type::Date, r#""1970-01-01""#),
+            (Value::Duration(90_000_000), Type::Duration, r#""PT1M30S""#),
+            (Value::Uuid(1), Type::Uuid, r#""00000000-0000-0000-0000-000000000001""#),
+            (Value::Bytes(Arc::from(*b"ab")), Type::Bytes, r#""YWI=""#),
+            (Value::Json(r#"{"b": 1.50}"#.into()), Type::Json, r#"{"b": 1.50}"#),
+            (Value::Enum(1), status, r#""CLOSED""#),
+        ] {
+            assert_eq!(plain(&value, &ty), text);
+        }
+    }
+
+    #[test]
+    fn styles_change_numbers_and_absence() {
+        let numbers = Style { decimals_as_numbers: true, ints_as_text: true, ..Style::default() };
+        assert_eq!(json(&Value::Decimal(Decimal::new(15, 1)), &Type::Decimal(Some(2)), numbers), "1.50");
+        assert_eq!(json(&Value::Int(i64::MAX), &Type::Int, numbers), r#""9223372036854775807""#);
+        let mut out = Vec::new();
+        assert_eq!(write(&Value::Int(1 << 53), &Type::Int, Style::default(), &mut out), Ok(()));
+        let past = (1 << 53) + 1;
+        assert_eq!(write(&Value::Int(-past), &Type::Int, Style::default(), &mut out), Err(IntTooLarge(-past)));
+    }
+
+    #[test]
+    fn collections_come_in_key_order() {
+        let text = || Arc::new(Type::String(None));
+        let set = Value::set([Value::text("b"), Value::text("a")]);
+        assert_eq!(plain(&set, &Type::Set(text())), r#"["a","b"]"#);
+        let map = Value::map([(Value::Int(10), Value::None), (Value::Int(9), Value::text("x"))]);
+        let ty = Type::Map(Arc::new(Type::Int), Arc::new(Type::String(None).optional()));
+        assert_eq!(plain(&map, &ty), r#"{"9":"x","10":null}"#);
+    }
+
+    #[test]
+    fn records_leave_out_what_is_none_when_asked() {
+        let field = |name: &str, ty: Type| RecordField { name: name.into(), ty };
+        let inner = RecordType { name: None, fields: vec![field("x", Type::Int.optional())] };
+        let fields =
+            vec![field("b", Type::Int.optional()), field("a", Type::List(Arc::new(Type::Record(Arc::new(inner)))))];
+        let ty = Type::Record(Arc::new(RecordType { name: None, fields }));
+        let value = Value::record(vec![Value::None, Value::list(vec![Value::record(vec![Value::None])])]);
+        assert_eq!(plain(&value, &ty), r#"{"b":null,"a":[{"x":null}]}"#);
+        assert_eq!(json(&value, &ty, Style { omit_none: true, ..Style::default() }), r#"{"a":[{}]}"#);
+    }
+
+    #[test]
+    fn base64_pads() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(plain(&Value::Bytes(bytes.as_bytes().into()), &Type::Bytes), format!("\"{text}\""));
+        }
+    }
+}

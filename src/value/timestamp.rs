@@ -79,3 +79,84 @@ pub(super) fn write_fraction(micros: i64, out: &mut impl fmt::Write) -> fmt::Res
     }
     write!(out, ".{digits:0width$}")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(micros: i64) -> String {
+        let mut out = String::new();
+        write(micros, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn reads_offsets_and_fractions() {
+        assert_eq!(parse("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(parse("1970-01-01t01:00:00.25+01:00"), Some(250_000));
+        assert_eq!(parse("1969-12-31T19:00:00-05:00"), Some(0));
+        assert_eq!(parse("1970-01-01 00:00:00.000001z"), Some(1));
+        // Finer than a microsecond: dropped toward the past, before 1970 as well.
+        assert_eq!(parse("1970-01-01T00:00:00.1234567Z"), Some(123_456));
+        assert_eq!(parse("1969-12-31T23:59:59.999999999Z"), Some(-1));
+        assert_eq!(parse("0000-01-01T00:00:00Z"), Some(MIN));
+        assert_eq!(parse("9999-12-31T23:59:59.999999Z"), Some(MAX));
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        for wrong in [
+            "",
+            "2026-01-01",
+            "2026-01-01T10:00:00",
+            "2026-01-01T10:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-02-29T10:00:00Z",
+            "2026-01-01T10:60:00Z",
+            "2016-12-31T23:59:60Z",
+            "2026-01-01T10:00:00.Z",
+            "2026-01-01T10:00:00+0100",
+            "2026-01-01T10:00:00+24:00",
+            "2026-01-01T10:00:00Z ",
+            "0000-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+            "2026-01-01X10:00:00Z",
+            "２026-01-01T10:00:00Z",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn prints_without_trailing_zeros() {
+        assert_eq!(text(0), "1970-01-01T00:00:00Z");
+        assert_eq!(text(1_767_225_600_250_000), "2026-01-01T00:00:00.25Z");
+        assert_eq!(text(-1), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(text(MIN), "0000-01-01T00:00:00Z");
+        assert_eq!(text(MAX), "9999-12-31T23:59:59.999999Z");
+    }
+
+    proptest! {
+        #[test]
+        fn printing_agrees(micros in MIN..=253_402_207_200_000_000) {
+            let theirs = jiff::Timestamp::from_microsecond(micros).unwrap();
+            prop_assert_eq!(text(micros), theirs.to_string());
+            prop_assert_eq!(parse(&text(micros)), Some(micros));
+        }
+
+        #[test]
+        fn reading_agrees(
+            (year, month, day) in (1i32..9999, 0u32..14, 0u32..33),
+            (hour, minute, second) in (0u32..25, 0u32..61, 0u32..60),
+            fraction in "(\\.[0-9]{1,9})?",
+            offset in "Z|[+-][01][0-9]:[0-5][0-9]",
+        ) {
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{offset}");
+            // Theirs keeps nanoseconds, so floors what is before 1970 itself.
+            let theirs = text.parse::<jiff::Timestamp>().ok();
+            prop_assert_eq!(parse(&text), theirs.map(|t| t.as_nanosecond().div_euclid(1000) as i64), "{}", text);
+        }
+    }
+}
