@@ -12,15 +12,17 @@
 //! It needs no address, no credential and no choice: that is why `into cache` needs no `[connections.cache]`.
 
 mod entries;
+mod render;
 #[cfg(test)]
 mod tests;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::{EventTime, Generation, ProjectionName, Version};
 use crate::language::typed::SinkOptions;
+use crate::plan::Plan;
 use crate::sinks::{
     DocumentPage, DocumentSink, DocumentWrite, Outcome, RowView, SinkError, SinkFuture, StoredDocument,
 };
@@ -71,6 +73,13 @@ struct Newest {
 }
 
 impl Cache {
+    /// The cache of sink number `sink` of a plan.
+    pub fn new(plan: Arc<Plan>, sink: usize) -> Cache {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+        let (name, options) = (plan.projection.name.clone(), plan.projection.sinks[sink].options.clone());
+        Cache::with(ProjectionName(name), &options, render::renderer(plan, sink), Box::new(clock))
+    }
+
     fn with(projection: ProjectionName, options: &SinkOptions, render: Render, clock: Clock) -> Cache {
         let items_max = usize::try_from(options.max_items.unwrap_or(ITEMS_MAX_DEFAULT)).unwrap_or(usize::MAX / 4);
         let (ttl, entries) = (options.ttl, Entries::new(items_max.max(1)));
