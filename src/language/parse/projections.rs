@@ -38,7 +38,7 @@ impl Builder<'_> {
             Rule::on => ClauseKind::On(self.on(nodes)),
             Rule::let_stmt => ClauseKind::Let(self.binding(clause)),
             Rule::emit => ClauseKind::Emit { when: self.when(&mut nodes) },
-            Rule::into => ClauseKind::Into(self.into_sink(clause)),
+            Rule::into => ClauseKind::Into(self.sink(clause)),
             Rule::on_error => ClauseKind::OnError(nodes.map(|rule| self.error_rule(rule)).collect()),
             _ => ClauseKind::Replay(self.options(nodes.need(Rule::options))),
         };
@@ -97,7 +97,7 @@ impl Builder<'_> {
         Some(self.expr(Nodes::of(when).need(Rule::expr)))
     }
 
-    fn into_sink(&mut self, pair: Pair<'_>) -> Into {
+    fn sink(&mut self, pair: Pair<'_>) -> Into {
         let span = self.span(&pair);
         let mut nodes = Nodes::of(pair);
         let sink = self.name(&nodes.need(Rule::ident));

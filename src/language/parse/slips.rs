@@ -204,8 +204,6 @@ pub(super) fn explain(file: FileId, text: &str, tokens: &Tokens, part: Part, mis
     if mistake.too_deep {
         return too_deep(at);
     }
-        eprintln!("{:?}", mistake.expected);
-    }
     let stop = Stop { tokens, text, index, at, expected: &mistake.expected };
     stop.misplaced_word()
         .or_else(|| stop.misplaced_mark())

@@ -187,13 +187,11 @@ impl Scanner<'_> {
             let here = bytes.get(end).copied().unwrap_or(b' ');
             let next = bytes.get(end + 1).copied().unwrap_or(b' ');
             let exponent = matches!(bytes[end.saturating_sub(1)], b'e' | b'E') && matches!(here, b'+' | b'-');
-            if here.is_ascii_alphanumeric() || here == b'_' || (here == b'.' && next.is_ascii_digit()) {
-                end += 1;
-            } else if exponent && end > self.at + 1 && next.is_ascii_digit() {
-                end += 1;
-            } else {
+            let digits = here.is_ascii_alphanumeric() || here == b'_' || (here == b'.' && next.is_ascii_digit());
+            if !digits && !(exponent && end > self.at + 1 && next.is_ascii_digit()) {
                 break;
             }
+            end += 1;
         }
         self.push(Kind::Number, self.at, end);
     }
