@@ -11,6 +11,7 @@ pub use error::SourceError;
 
 mod error;
 mod inputs;
+pub mod kafka;
 pub mod log;
 pub mod memory;
 mod partitioner;

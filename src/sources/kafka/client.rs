@@ -1,0 +1,306 @@
+//! Options → librdkafka clients, and what librdkafka says → who can act on it.
+//!
+//! Options are passed through as they are, but for the few that exactness stands on. Their values may be secrets: no error
+//! text that leaves here holds one.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+
+use crate::sources::SourceError;
+
+/// How to reach a Kafka cluster.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    /// What messages call it: the connection's name.
+    pub name: String,
+    pub brokers: String,
+    /// The consumer group that is told of progress.
+    pub group: String,
+    /// Properties of librdkafka.
+    pub options: Vec<(String, String)>,
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.options.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("KafkaOptions")
+            .field("name", &self.name)
+            .field("brokers", &self.brokers)
+            .field("options", &names)
+            .finish()
+    }
+}
+
+/// What the engine decides for itself: another value would lose events or count them twice.
+const CONSUMER_OWN: [(&str, &str); 6] = [
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+    ("isolation.level", "read_committed"),
+    ("allow.auto.create.topics", "false"),
+];
+
+/// Better than librdkafka's defaults for a reader that works per message; an option may say otherwise.
+const CONSUMER_DEFAULTS: [(&str, &str); 2] = [
+    // With the default of 1000 a reader starves: once its queue is full nothing is fetched for a second.
+    ("fetch.queue.backoff.ms", "10"),
+    ("fetch.wait.max.ms", "100"),
+];
+
+const PRODUCER_OWN: [(&str, &str); 3] = [
+    ("allow.auto.create.topics", "false"),
+    // Places a key where the Java client does.
+    ("partitioner", "murmur2_random"),
+    ("acks", "all"),
+];
+
+pub(super) type Consumer = BaseConsumer<Context>;
+
+impl KafkaOptions {
+    /// A consumer, with properties that differ from the others of its kind.
+    pub(super) fn consumer(&self, special: &[(&str, &str)]) -> Result<Consumer, SourceError> {
+        let mut config = self.config(&CONSUMER_OWN, &CONSUMER_DEFAULTS)?;
+        config.set("group.id", &self.group);
+        special.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        self.create(&config)
+    }
+
+    /// The configuration of a producer.
+    pub(super) fn producer<T: FromClientConfigAndContext<Context>>(&self) -> Result<T, SourceError> {
+        self.create(&self.config(&PRODUCER_OWN, &[("linger.ms", "5")])?)
+    }
+
+    fn create<T: FromClientConfigAndContext<Context>>(&self, config: &ClientConfig) -> Result<T, SourceError> {
+        let created = config.create_with_context(Context::default());
+        created.map_err(|error| self.refused(&config_error(&error)))
+    }
+
+    fn config(&self, own: &[(&str, &str)], defaults: &[(&str, &str)]) -> Result<ClientConfig, SourceError> {
+        let mut config = ClientConfig::new();
+        defaults.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        for (name, value) in &self.options {
+            let taken = own.iter().any(|(own, _)| own == name) || ["bootstrap.servers", "group.id"].contains(&&**name);
+            if taken {
+                return Err(self.refused(&format!("the option `{name}` cannot be set: projector decides it")));
+            }
+            config.set(name, value);
+        }
+        own.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        config.set("bootstrap.servers", &self.brokers);
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        Ok(config)
+    }
+
+    /// An error for a person, without the values of any option.
+    pub(super) fn refused(&self, reason: &str) -> SourceError {
+        SourceError::Refused { source_name: self.title(), reason: self.redacted(reason) }
+    }
+
+    /// An error that waiting heals.
+    pub(super) fn unavailable(&self, reason: &str) -> SourceError {
+        SourceError::Unavailable { source_name: self.title(), reason: self.redacted(reason) }
+    }
+
+    /// An error by who can act on it.
+    pub(super) fn error(&self, error: &KafkaError, context: &Context) -> SourceError {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let mut reason = code.to_string();
+        if let Some(said) = context.trouble().filter(|_| !is_refusal(code)) {
+            reason = said;
+        }
+        match is_refusal(code) || matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            true => self.refused(&reason),
+            false => self.unavailable(&reason),
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        format!("`{}` ({})", self.name, self.brokers)
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        // Short values ("1", "true") are no secrets, and taking them out would garble the text.
+        let values = self.options.iter().map(|(_, value)| value).filter(|value| value.len() > 5);
+        values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), "…"))
+    }
+}
+
+/// The reason for a refused configuration. librdkafka's own text repeats the value; it stays here only if it does not.
+fn config_error(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, name, value) => {
+            let hides = !value.is_empty() && why.contains(value.as_str());
+            if hides {
+                format!("the option `{name}` does not take this value")
+            } else {
+                format!("option `{name}`: {why}")
+            }
+        }
+        KafkaError::ClientCreation(why) => why.clone(),
+        other => other.rdkafka_error_code().map_or("the client cannot be made".into(), |code| code.to_string()),
+    }
+}
+
+/// Whether only a person can change this answer.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::SSL
+            | Code::UnsupportedFeature
+            | Code::UnsupportedVersion
+            | Code::UnsupportedCompressionType
+            | Code::BadMessage
+            | Code::BadCompression
+            | Code::InvalidMessage
+            | Code::InvalidTopic
+            | Code::InvalidGroupId
+            | Code::InvalidArgument
+            | Code::InvalidConfig
+            | Code::MessageSizeTooLarge
+            | Code::PolicyViolation
+            | Code::Fatal
+    )
+}
+
+pub(super) fn is_unknown_topic(code: Code) -> bool {
+    matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+}
+
+pub(super) fn is_out_of_range(code: Code) -> bool {
+    matches!(code, Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset | Code::LogTruncation)
+}
+
+/// Hears what librdkafka says beside its answers, and keeps the last trouble for an error text.
+#[derive(Clone, Default)]
+pub(super) struct Context {
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Default)]
+struct Heard {
+    trouble: Option<String>,
+    /// Something that waiting does not heal.
+    refused: Option<String>,
+    all_down: bool,
+    stray: Option<String>,
+    /// A record that a producer could not deliver.
+    undelivered: Option<KafkaError>,
+}
+
+impl Context {
+    fn with<T>(&self, look: impl FnOnce(&mut Heard) -> T) -> T {
+        look(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last thing that went wrong with a connection.
+    pub fn trouble(&self) -> Option<String> {
+        self.with(|heard| heard.trouble.clone())
+    }
+
+    /// Why the cluster turned us away, if it did.
+    pub fn refusal(&self) -> Option<String> {
+        self.with(|heard| heard.stray.clone().or_else(|| heard.refused.clone()))
+    }
+
+    /// Whether no broker could be reached when last heard of.
+    pub fn is_all_down(&self) -> bool {
+        self.with(|heard| heard.all_down)
+    }
+
+    /// The cluster answered.
+    pub fn answered(&self) {
+        self.with(|heard| {
+            (heard.trouble, heard.refused, heard.all_down) = (None, None, false);
+        });
+    }
+
+    /// A message came outside its partition's queue, so that it cannot be delivered in order.
+    pub fn stray(&self, topic: &str, partition: i32) {
+        self.with(|heard| heard.stray = Some(format!("a record of {topic}/{partition} came out of turn")));
+    }
+
+    /// A record was not acknowledged.
+    pub fn undelivered(&self, error: KafkaError) {
+        self.with(|heard| heard.undelivered = Some(error));
+    }
+
+    /// Why a record was not acknowledged, if one was not.
+    pub fn take_undelivered(&self) -> Option<KafkaError> {
+        self.with(|heard| heard.undelivered.take())
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        self.with(|heard| match code {
+            Code::AllBrokersDown => heard.all_down = true,
+            code if is_refusal(code) => heard.refused = Some(reason.to_owned()),
+            Code::BrokerTransportFailure | Code::Resolve | Code::TimedOutQueue | Code::OperationTimedOut => {
+                heard.trouble = Some(reason.to_owned());
+            }
+            _ => {}
+        });
+    }
+}
+
+impl ConsumerContext for Context {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &rdkafka::TopicPartitionList) {
+        if let Err(error) = result {
+            // The group's offsets are only for lag tools: the next checkpoint tells them again.
+            tracing::debug!(target: "projector::sources::kafka", %error, "the group was not told its offsets");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(options: &[(&str, &str)]) -> KafkaOptions {
+        let options = options.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        KafkaOptions { name: "events".into(), brokers: "127.0.0.1:1".into(), group: "g".into(), options }
+    }
+
+    fn refusal(options: &KafkaOptions) -> String {
+        options.consumer(&[]).err().expect("it should be refused").to_string()
+    }
+
+    #[test]
+    fn no_error_text_holds_the_value_of_an_option() {
+        for (name, value) in [("sasl.passwort", "hunter2-secret"), ("session.timeout.ms", "hunter2-secret")] {
+            let options = options(&[(name, value)]);
+            let text = refusal(&options);
+            assert!(text.contains(name) && !text.contains("hunter2"), "{text}");
+            assert!(!format!("{options:?}").contains("hunter2"));
+        }
+        let options = options(&[("client.id", "hunter2-secret")]);
+        assert!(!options.unavailable("could not use hunter2-secret").to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_exactness_stands_on_cannot_be_set() {
+        for name in ["auto.offset.reset", "enable.auto.commit", "isolation.level", "group.id", "bootstrap.servers"] {
+            let text = refusal(&options(&[(name, "x")]));
+            assert!(text.contains(name) && text.contains("projector decides"), "{text}");
+        }
+        assert!(options(&[("fetch.wait.max.ms", "20")]).consumer(&[]).is_ok());
+    }
+}
