@@ -6,24 +6,18 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::control::access::{ANSWER_MAX, AccessError};
+use crate::control::access::{AccessError, DocumentQuery};
 use crate::control::config::{HttpConfig, Secret};
 use crate::serve::dead_letters::DeadLetterPage;
 use crate::serve::report::ProjectionReport;
 
+/// How long the engine may take to answer: it waits for an offset for at most a minute.
+const ANSWER_MAX: Duration = Duration::from_secs(70);
+
 /// The engine at the configured address.
-pub struct EngineClient {
+pub(super) struct EngineClient {
     address: SocketAddr,
     token: Option<Secret>,
-}
-
-/// A document of a running engine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DocumentQuery<'a> {
-    pub sink: Option<&'a str>,
-    /// `topic/partition@offset`.
-    pub wait: Option<&'a str>,
-    pub timeout: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -37,7 +31,7 @@ struct Refusal {
 }
 
 impl EngineClient {
-    pub(super) fn new(http: &HttpConfig) -> EngineClient {
+    pub fn new(http: &HttpConfig) -> EngineClient {
         let mut address = http.listen;
         // Listening on all addresses includes this one.
         if address.ip().is_unspecified() {
@@ -46,20 +40,20 @@ impl EngineClient {
         EngineClient { address, token: http.token.clone() }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Whether something listens there.
-    pub(super) fn answers(&self) -> bool {
+    pub fn answers(&self) -> bool {
         self.address.port() != 0 && TcpStream::connect_timeout(&self.address, Duration::from_secs(2)).is_ok()
     }
 
-    pub(super) fn projections(&self) -> Result<Vec<ProjectionReport>, AccessError> {
+    pub fn projections(&self) -> Result<Vec<ProjectionReport>, AccessError> {
         Ok(self.json::<Projections>("/v1/projections")?.projections)
     }
 
-    pub(super) fn dead_letters(&self, name: &str, after: u64, limit: usize) -> Result<DeadLetterPage, AccessError> {
+    pub fn dead_letters(&self, name: &str, after: u64, limit: usize) -> Result<DeadLetterPage, AccessError> {
         let name = encoded(name);
         self.json(&format!("/v1/projections/{name}/dead-letters?after={after}&limit={limit}"))
     }
@@ -83,9 +77,7 @@ impl EngineClient {
     }
 
     fn ask(&self, path: &str) -> Result<String, AccessError> {
-        // A server waits at most a minute for an offset.
-        let timeout = ANSWER_MAX + Duration::from_secs(60);
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout)).build();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_MAX)).build();
         let mut request = ureq::Agent::from(config).get(format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.reveal()));

@@ -3,27 +3,38 @@
 //! The engine is asked first. When nothing answers at its address, the directory is opened here, which its lock allows only
 //! while no engine runs; and it is never made here. So both ways show what is synced, and neither can disturb the other.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod engine;
+mod rest;
 
 use crate::control::config::Config;
-use crate::event::ProjectionName;
 use crate::serve::dead_letters::{DeadLetterPage, DeadLetterReport};
 use crate::serve::report::ProjectionReport;
-use crate::state::{DiskStore, DiskStoreOptions, Store, StoreError};
+use crate::sinks::SinkError;
+use crate::state::StoreError;
 
-mod engine;
-
-pub use engine::{DocumentQuery, EngineClient};
-
-/// Enough for looking around.
-const CACHE_BYTES: u64 = 16 << 20;
+use engine::EngineClient;
+use rest::StateAtRest;
 
 /// Where the state can be asked.
-pub enum Access {
+pub struct Access {
+    holder: Holder,
+}
+
+enum Holder {
     Engine(EngineClient),
-    /// Nothing runs; there may be no state yet.
-    Directory(Option<Arc<DiskStore>>),
+    Rest(StateAtRest),
+    /// Nothing has run yet.
+    Nobody,
+}
+
+/// Which document, and how fresh.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DocumentQuery<'a> {
+    /// The first sink of the file without one.
+    pub sink: Option<&'a str>,
+    /// `topic/partition@offset`: only an engine that runs can wait for one.
+    pub wait: Option<&'a str>,
+    pub timeout: Option<&'a str>,
 }
 
 /// Why a question got no answer.
@@ -41,76 +52,49 @@ pub enum AccessError {
     Unreachable { address: String, reason: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
 }
 
 impl Access {
     /// Finds out who holds the state.
     pub fn open(config: &Config) -> Result<Access, AccessError> {
         let client = EngineClient::new(&config.http);
-        if client.answers() {
-            return Ok(Access::Engine(client));
-        }
-        if !config.state.dir.exists() {
-            return Ok(Access::Directory(None));
-        }
-        match DiskStore::open(&config.state.dir, DiskStoreOptions { cache_bytes: CACHE_BYTES }) {
-            Ok(store) => Ok(Access::Directory(Some(Arc::new(store)))),
-            Err(error @ StoreError::Locked { .. }) => {
-                let address = client.address();
-                Err(AccessError::Refused(format!("{error}, and nothing answers at {address}: is [http] the engine's?")))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let holder = if client.answers() {
+            Holder::Engine(client)
+        } else if config.state.dir.exists() {
+            Holder::Rest(StateAtRest::open(config, &client)?)
+        } else {
+            Holder::Nobody
+        };
+        Ok(Access { holder })
     }
 
     /// All projections.
     pub fn projections(&self) -> Result<Vec<ProjectionReport>, AccessError> {
-        let store = match self {
-            Access::Engine(engine) => return engine.projections(),
-            Access::Directory(None) => return Ok(Vec::new()),
-            Access::Directory(Some(store)) => store.snapshot(),
-        };
-        let mut reports = Vec::new();
-        for name in store.projections()? {
-            reports.extend(store.projection(&name)?.map(|state| ProjectionReport::at_rest(&name.0, &state)));
+        match &self.holder {
+            Holder::Engine(engine) => engine.projections(),
+            Holder::Rest(rest) => rest.projections(),
+            Holder::Nobody => Ok(Vec::new()),
         }
-        Ok(reports)
     }
 
     /// A document, as its bytes.
     pub fn document(&self, name: &str, key: &str, query: DocumentQuery<'_>) -> Result<String, AccessError> {
-        match self {
-            Access::Engine(engine) => engine.document(name, key, query),
-            Access::Directory(_) => Err(AccessError::Refused(format!(
-                "no engine runs, and it would serve `{name}`: start it with `projector run`"
-            ))),
+        match &self.holder {
+            Holder::Engine(engine) => engine.document(name, key, query),
+            Holder::Rest(rest) => rest.document(name, key, query),
+            Holder::Nobody => Err(unknown(name)),
         }
-    }
-
-    /// Forgets all that is known of a projection. An engine may be working on it: then nothing is done.
-    pub fn drop_projection(&self, name: &str) -> Result<(), AccessError> {
-        let store = match self {
-            Access::Engine(engine) => {
-                let why = format!("an engine runs at {}: stop it before dropping `{name}`", engine.address());
-                return Err(AccessError::Refused(why));
-            }
-            Access::Directory(store) => store.as_ref(),
-        };
-        let (store, name) = known(store, name)?;
-        Ok(store.drop_projection(&name)?)
     }
 
     /// A page of a projection's dead letters.
     pub fn dead_letters(&self, name: &str, after: u64, limit: usize) -> Result<DeadLetterPage, AccessError> {
-        let store = match self {
-            Access::Engine(engine) => return engine.dead_letters(name, after, limit),
-            Access::Directory(store) => store.as_ref(),
-        };
-        let (store, name) = known(store, name)?;
-        let letters = store.snapshot().dead_letters(&name, after, limit)?;
-        let next = letters.last().filter(|_| letters.len() == limit).map(|(number, _)| *number);
-        let dead_letters = letters.into_iter().map(|(number, letter)| DeadLetterReport::new(number, letter)).collect();
-        Ok(DeadLetterPage { dead_letters, next })
+        match &self.holder {
+            Holder::Engine(engine) => engine.dead_letters(name, after, limit),
+            Holder::Rest(rest) => rest.dead_letters(name, after, limit),
+            Holder::Nobody => Err(unknown(name)),
+        }
     }
 
     /// One dead letter.
@@ -119,20 +103,20 @@ impl Access {
         let letter = page.dead_letters.into_iter().find(|letter| letter.number == number);
         letter.ok_or_else(|| AccessError::NotFound(format!("`{name}` has no dead letter {number}")))
     }
-}
 
-fn known<'a>(
-    store: Option<&'a Arc<DiskStore>>,
-    name: &str,
-) -> Result<(&'a Arc<DiskStore>, ProjectionName), AccessError> {
-    let unknown = || AccessError::NotFound(format!("no projection `{name}` has state here"));
-    let store = store.ok_or_else(unknown)?;
-    let name = ProjectionName(name.into());
-    match store.snapshot().projection(&name)? {
-        Some(_) => Ok((store, name)),
-        None => Err(unknown()),
+    /// Forgets all that is known of a projection. An engine may be working on it: then nothing is done.
+    pub fn drop_projection(&self, name: &str) -> Result<(), AccessError> {
+        match &self.holder {
+            Holder::Engine(engine) => {
+                let why = format!("an engine runs at {}: stop it before dropping `{name}`", engine.address());
+                Err(AccessError::Refused(why))
+            }
+            Holder::Rest(rest) => rest.drop_projection(name),
+            Holder::Nobody => Err(unknown(name)),
+        }
     }
 }
 
-/// How long the engine may take to answer, beyond what it was asked to wait.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+fn unknown(name: &str) -> AccessError {
+    AccessError::NotFound(format!("no projection `{name}` has state here"))
+}

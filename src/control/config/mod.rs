@@ -87,6 +87,11 @@ impl Config {
         Config::read(&file, &text, profile.as_deref().filter(|name| !name.is_empty()), &environment)
     }
 
+    /// Where an embedded document store lies, given the `path` of its connection.
+    pub fn documents_dir(&self, path: Option<&Path>) -> PathBuf {
+        path.map_or_else(|| self.state.dir.join("documents"), Path::to_owned)
+    }
+
     fn read(file: &Path, text: &str, profile: Option<&str>, env: Environment<'_>) -> Result<Config, ConfigError> {
         let mut root = tree::parse(file, text)?;
         tree::apply_profile(file, &mut root, profile)?;

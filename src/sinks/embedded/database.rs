@@ -141,13 +141,15 @@ impl Documents {
 
     pub fn sinks(&self, projection: &ProjectionName) -> Result<Vec<Arc<str>>, StoreError> {
         let prefix = sink_key(projection, "");
-        let names = self.sinks.prefix(&prefix).map(|guard| {
-            let key = guard.key().map_err(|error| self.read_failed(error))?;
+        let named = self.sinks.prefix(&prefix).map(|guard| {
+            let (key, id) = guard.into_inner().map_err(|error| self.read_failed(error))?;
             let name =
                 std::str::from_utf8(&key[prefix.len()..]).map_err(|_| self.damaged("a name that is not text"))?;
-            Ok(name.into())
+            Ok((self.sink_number(&id)?.0, name.into()))
         });
-        names.collect()
+        let mut named: Vec<(_, Arc<str>)> = named.collect::<Result<_, StoreError>>()?;
+        named.sort_unstable();
+        Ok(named.into_iter().map(|(_, name)| name).collect())
     }
 
     /// The name goes first; the documents follow in steps, and a crash between is finished at the next start.

@@ -47,7 +47,7 @@ impl EmbeddedStore {
         Ok(EmbeddedSink { id, documents: self.documents.clone(), writer: self.writer.clone() })
     }
 
-    /// The sinks of a projection that hold, or held, documents here.
+    /// The sinks of a projection that hold, or held, documents here, in the order they were made.
     pub fn sinks(&self, projection: &ProjectionName) -> Result<Vec<Arc<str>>, StoreError> {
         self.documents.sinks(projection)
     }
