@@ -148,6 +148,12 @@ impl RecordBatch {
         }
     }
 
+    /// Where the record at `index` lies: its input and offset. Panics when there is none.
+    pub fn place(&self, index: usize) -> (u32, Offset) {
+        let entry = &self.records[index];
+        (entry.input, entry.offset)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         (0..self.len()).map(|index| self.record(index))
     }

@@ -78,6 +78,8 @@ codes! {
     MISSING_FIELD = "R0108", "a required field is missing";
     MALFORMED = "R0109", "an event is not well-formed";
     EVENT_TYPE = "R0110", "an event has no type, or one that its topic does not list";
+    ROW_SIZE = "R0111", "a row is larger than 1 MiB";
+    KEY_SIZE = "R0112", "a key is longer than 32 KiB";
 
     // Parsed, and refused until it is built.
     NO_EACH = "P0901", "`each` is not supported yet";

@@ -5,7 +5,10 @@
 
 mod core;
 mod decide;
+mod driver;
+mod fold;
 pub mod progress;
+mod publish;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,10 @@ use crate::plan::Plan;
 use crate::sinks::DocumentSink;
 use crate::sources::Source;
 use crate::state::Store;
+
+pub use core::Ended;
+pub use driver::{Engine, EngineError, EngineExit};
+pub use fold::Locate;
 
 /// What an engine needs beside its projections.
 pub struct EngineOptions {
@@ -37,4 +44,6 @@ pub struct ProjectionSpec {
     pub source: Box<dyn Source>,
     /// In the order of the plan's sinks.
     pub sinks: Vec<Arc<dyn DocumentSink>>,
+    /// Tells where a place in the `.proj` files is, for faults.
+    pub locate: Locate,
 }

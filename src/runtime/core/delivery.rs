@@ -101,7 +101,7 @@ impl Core {
     fn run_state(&self, ended: Option<&Ended>) -> RunState {
         match ended {
             Some(Ended::CaughtUp | Ended::Stopped) => return RunState::Finished,
-            Some(Ended::Faulted(why) | Ended::Unreachable(why)) => return RunState::Stopped(why.clone()),
+            Some(ended) => return RunState::Stopped(ended.to_string()),
             None => {}
         }
         if !self.claimed || !self.opened {

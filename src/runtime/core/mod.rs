@@ -106,6 +106,11 @@ pub(crate) enum Input {
     Answer(Answer),
     /// The ends of partitions, as the log says now.
     Ends(Vec<(TopicPartition, Offset)>),
+    /// A partition can no longer be read.
+    Lost {
+        partition: TopicPartition,
+        why: String,
+    },
     /// The source, or something else this projection needs, has failed for good.
     Failed(Ended),
     /// Time has passed.
@@ -159,10 +164,26 @@ pub enum Ended {
     CaughtUp,
     /// It was told to stop.
     Stopped,
+    /// It did not start: its rows were folded by another meaning.
+    Refused(String),
     /// It cannot go on, and a person must act.
     Faulted(String),
     /// A source could not be reached within the time for a start.
     Unreachable(String),
+    /// A thread panicked: a defect of the engine.
+    Panicked(String),
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ended::CaughtUp => f.write_str("caught up"),
+            Ended::Stopped => f.write_str("stopped"),
+            Ended::Refused(why) | Ended::Faulted(why) | Ended::Unreachable(why) | Ended::Panicked(why) => {
+                f.write_str(why)
+            }
+        }
+    }
 }
 
 /// What folding a batch gave. By input of the batch.

@@ -55,6 +55,8 @@ pub(crate) struct Answer {
     pub outcomes: Vec<(Arc<str>, Outcome)>,
     /// For [`Work::Rows`]: the last row looked at, or `None` when the walk has reached the end.
     pub walked_to: Option<Arc<str>>,
+    /// The rows could not be read; nothing was written.
+    pub unreadable: Option<String>,
 }
 
 /// A document that can never be written, to be set aside.
@@ -260,20 +262,13 @@ impl Owed {
     /// Takes an answer in. Returns the documents that are given up on.
     pub fn answer(&mut self, now: Instant, answer: Answer, jitter: &mut Jitter) -> Vec<Unwritable> {
         self.in_flight = false;
-        // An item's attempts are counted only when the target answered about others: a target that is away, or busy as a
-        // whole, is tried for ever.
-        let away = !answer.outcomes.is_empty()
-            && answer.outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Retry { .. }));
-        let walked = self.walked_last;
-        if away {
+        if let Some(reason) = away(&answer) {
             self.failures += 1;
             self.pause_until = Some(now + backoff(self.base_backoff(), self.failures, jitter));
-            self.trouble = answer.outcomes.into_iter().find_map(|(_, outcome)| match outcome {
-                Outcome::Retry { reason } => Some(reason),
-                _ => None,
-            });
+            self.trouble = Some(reason);
             return Vec::new();
         }
+        let walked = self.walked_last;
         self.failures = 0;
         self.pause_until = None;
         let mut given_up = Vec::new();
@@ -355,6 +350,17 @@ impl Owed {
     }
 }
 
+/// Why nothing of a request was done, if so. An item's attempts are counted only when the target answered about others: a
+/// target that is away, or busy as a whole, is tried for ever.
+fn away(answer: &Answer) -> Option<String> {
+    let reason = |outcome: &Outcome| match outcome {
+        Outcome::Retry { reason } => Some(reason.clone()),
+        _ => None,
+    };
+    let reasons: Option<Vec<String>> = answer.outcomes.iter().map(|(_, outcome)| reason(outcome)).collect();
+    answer.unreadable.clone().or_else(|| reasons?.into_iter().next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,7 +377,7 @@ mod tests {
 
     fn answer(version: u64, keys: &[Arc<str>], outcome: Outcome, walked_to: Option<Arc<str>>) -> Answer {
         let outcomes = keys.iter().map(|key| (key.clone(), outcome.clone())).collect();
-        Answer { sink: 0, version: Version(version), outcomes, walked_to }
+        Answer { sink: 0, version: Version(version), outcomes, walked_to, unreadable: None }
     }
 
     #[test]
@@ -402,7 +408,7 @@ mod tests {
         owed.owe(&[row(9)], Version(5)); // under way: it may or may not be covered
         let busy =
             vec![(row(1), Outcome::Ok), (row(2), Outcome::Retry { reason: "busy".into() }), (row(3), Outcome::Ok)];
-        let part = Answer { sink: 0, version: Version(4), outcomes: busy, walked_to: Some(row(3)) };
+        let part = Answer { sink: 0, version: Version(4), outcomes: busy, walked_to: Some(row(3)), unreadable: None };
         owed.answer(now, part, &mut jitter);
         assert_eq!(owed.settled(Version(6)), Version(0));
         owed.owe(&[row(1), row(8)], Version(6)); // 1 is behind the walk, 8 ahead of it
@@ -452,7 +458,7 @@ mod tests {
             let Some(Work::Keys(sent)) = owed.next_work(now) else { panic!("attempt {attempt} is due") };
             assert!(sent.contains(&keys(0..1)[0]));
             let outcomes = vec![(keys(0..1).remove(0), busy.clone()), (keys(1..2).remove(0), Outcome::Ok)];
-            let answer = Answer { sink: 0, version: Version(2), outcomes, walked_to: None };
+            let answer = Answer { sink: 0, version: Version(2), outcomes, walked_to: None, unreadable: None };
             given_up = owed.answer(now, answer, &mut jitter);
             now += Duration::from_secs(20);
         }

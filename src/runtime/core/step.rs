@@ -54,6 +54,7 @@ impl Core {
             Input::CommitFailed(why) => self.end(Ended::Faulted(why), &mut actions),
             Input::Answer(answer) => self.answered(now, answer, &mut actions),
             Input::Ends(ends) => self.ends(ends),
+            Input::Lost { partition, why } => self.lose(&partition, why, &mut actions),
             Input::Failed(ended) => self.end(ended, &mut actions),
             Input::Stop => self.stop(now),
         }
@@ -206,6 +207,15 @@ impl Core {
             }
         }
         actions.push(Action::Rewind { rewinds: self.rewinds, starts: self.starts() });
+    }
+
+    fn lose(&mut self, partition: &TopicPartition, why: String, actions: &mut Vec<Action>) {
+        let Some(index) = self.index.get(partition) else { return };
+        let partition = &mut self.partitions[*index];
+        if partition.stopped().is_none() {
+            partition.reading = Reading::Stopped { why: why.clone() };
+            report_stop(partition, why, actions);
+        }
     }
 
     fn ends(&mut self, ends: Vec<(TopicPartition, Offset)>) {

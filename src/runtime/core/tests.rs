@@ -129,7 +129,7 @@ impl Played {
 
     fn answer(&mut self, sink: usize, version: Version, outcomes: &[(&str, Outcome)]) {
         let outcomes = outcomes.iter().map(|(key, outcome)| ((*key).into(), outcome.clone())).collect();
-        self.step(Input::Answer(Answer { sink, version, outcomes, walked_to: None }));
+        self.step(Input::Answer(Answer { sink, version, outcomes, walked_to: None, unreadable: None }));
     }
 
     /// Past the claim and the first walk over no rows.

@@ -1,0 +1,305 @@
+//! The engine's threads: for each projection one that reads and one that folds, for all of them the fold pool and the one
+//! store writer; publishers run on tokio.
+//!
+//! Starting reads the facts (what the store knows, what the plan says), decides, and starts what may start. A thread that
+//! panics is reported and ends the engine; it never leaves others waiting.
+
+mod projection;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::event::{ProjectionName, Version};
+use crate::plan::{Plan, SEMANTICS};
+use crate::runtime::core::{Core, CoreFacts, Ended, SinkFacts};
+use crate::runtime::decide::{Start, decide_start};
+use crate::runtime::fold::{FoldPool, FoldProgram, Folder, message};
+use crate::runtime::progress::{ProjectionStatus, RunState};
+use crate::runtime::{EngineOptions, ProjectionSpec};
+use crate::sinks::DocumentSink;
+use crate::state::{Counters, PlanRecord, ProjectionState, Snapshot, Store, StoreError};
+
+use projection::{Message, ProjectionDriver};
+use reader::ReaderSpec;
+use writer::WriteRequest;
+
+/// Of the memory for rows and queues, this part is for hot rows: a half. The rest is for reading ahead, for rows on their
+/// way to the store, and for the store.
+const HOT_ROWS_SHARE: u64 = 2;
+/// A batch takes no more than this part of a projection's memory, and no more than 4 MiB.
+const BATCH_SHARE: u64 = 32;
+const BATCH_BYTES_MAX: u64 = 4 << 20;
+const BATCH_BYTES_MIN: u64 = 64 << 10;
+
+/// Projections that run.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    projections: Vec<Running>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Running {
+    name: Arc<str>,
+    messages: Sender<Message>,
+    status: watch::Receiver<Arc<ProjectionStatus>>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+/// How each projection ended, in the order they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineExit {
+    pub projections: Vec<(Arc<str>, Ended)>,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a thread could not be started")]
+    Thread(#[from] io::Error),
+}
+
+impl Engine {
+    /// Starts the projections. One that may not start is shown as stopped with the reason, and the others run.
+    pub fn start(options: EngineOptions, specs: Vec<ProjectionSpec>, tokio: Handle) -> Result<Engine, EngineError> {
+        let pool = Arc::new(FoldPool::start(options.fold_threads)?);
+        let mut engine = Engine { store: options.store.clone(), projections: Vec::new(), threads: Vec::new() };
+        let (writer, requests) = channel();
+        let mut inboxes = Vec::new();
+        for spec in &specs {
+            let (messages, inbox) = channel();
+            let (status, shown) = watch::channel(Arc::new(not_started(&spec.plan)));
+            let (ended_sender, ended) = watch::channel(None);
+            engine.projections.push(Running {
+                name: spec.plan.projection.name.clone(),
+                messages,
+                status: shown,
+                ended,
+            });
+            inboxes.push((inbox, status, ended_sender));
+        }
+        let everyone: Vec<_> = engine.projections.iter().map(|running| running.messages.clone()).collect();
+        let share = options.memory_max_bytes / specs.len().max(1) as u64;
+        for (spec, (inbox, status, ended)) in specs.into_iter().zip(inboxes) {
+            let parts = Parts { options: &options, share, pool: &pool, writer: &writer, tokio: &tokio };
+            engine.start_projection(spec, parts, inbox, status, ended, &everyone)?;
+        }
+        drop(writer);
+        let (store, everyone_to_tell) = (options.store, everyone);
+        engine.spawn("store", move || writer::write_rounds(&store, &requests, &everyone_to_tell))?;
+        Ok(engine)
+    }
+
+    fn start_projection(
+        &mut self,
+        spec: ProjectionSpec,
+        parts: Parts<'_>,
+        inbox: Receiver<Message>,
+        status: watch::Sender<Arc<ProjectionStatus>>,
+        ended: watch::Sender<Option<Ended>>,
+        everyone: &[Sender<Message>],
+    ) -> Result<(), EngineError> {
+        let name = spec.plan.projection.name.clone();
+        let replies =
+            self.projections.iter().find(|running| running.name == name).expect("just added").messages.clone();
+        let snapshot = self.store.snapshot();
+        let facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &spec.sinks, parts.options, parts.share)? {
+            Ok(facts) => facts,
+            Err(refused) => {
+                let run_state = RunState::Stopped(refused.to_string());
+                status.send_replace(Arc::new(ProjectionStatus { run_state, ..not_started(&spec.plan) }));
+                ended.send_replace(Some(refused));
+                return Ok(());
+            }
+        };
+        let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
+        let generation = facts.core.generation;
+        let program = FoldProgram::new(spec.plan.clone(), generation, spec.locate);
+        let hot = parts.share / HOT_ROWS_SHARE;
+        let shards = parts.pool.width();
+        let folder = Folder::new(program, parts.pool.clone(), snapshot.clone(), hot, shards);
+        let (reader, commands) = channel();
+        let driver = ProjectionDriver {
+            core: Core::new(facts.core),
+            folder,
+            plan: spec.plan,
+            generation,
+            sinks: spec.sinks,
+            snapshot,
+            messages: inbox,
+            replies: replies.clone(),
+            reader,
+            writer: parts.writer.clone(),
+            tokio: parts.tokio.clone(),
+            status,
+        };
+        let batch_bytes_max = (parts.share / BATCH_SHARE).clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX) as usize;
+        let source = spec.source;
+        let start_timeout = parts.options.start_timeout;
+        let reads = ReaderSpec { source, projection: name.clone(), stored, batch_bytes_max, start_timeout };
+        self.spawn(&format!("read-{name}"), move || {
+            let lost = replies.clone();
+            if let Err(panic) = guarded(move || reader::read(reads, commands, replies)) {
+                let _ = lost.send(Message::Failed(panic));
+            }
+        })?;
+        let everyone = everyone.to_vec();
+        self.spawn(&format!("fold-{name}"), move || {
+            let end = guarded(move || driver.run()).unwrap_or_else(|panic| panic);
+            if let Ended::Panicked(why) = &end {
+                tracing::error!(projection = %name, why, "the engine stops on a defect");
+                everyone.iter().for_each(|other| drop(other.send(Message::Failed(end.clone()))));
+            }
+            ended.send_replace(Some(end));
+        })?;
+        Ok(())
+    }
+
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(run)?);
+        Ok(())
+    }
+
+    /// How a projection stands, now and whenever that changes.
+    pub fn status(&self, name: &str) -> Option<watch::Receiver<Arc<ProjectionStatus>>> {
+        let running = self.projections.iter().find(|running| *running.name == *name)?;
+        Some(running.status.clone())
+    }
+
+    /// Asks every projection to save what it has folded, to write what its sinks are owed within the time for that, and to
+    /// end. [`Engine::wait`] tells when they have.
+    pub fn stop(&self) {
+        for running in &self.projections {
+            let _ = running.messages.send(Message::Stop); // one that has ended needs no telling
+        }
+    }
+
+    /// Waits until nothing runs any more.
+    pub async fn wait(&self) -> EngineExit {
+        let mut projections = Vec::with_capacity(self.projections.len());
+        for running in &self.projections {
+            let mut ended = running.ended.clone();
+            let end = match ended.wait_for(Option::is_some).await {
+                Ok(end) => end.clone(),
+                Err(_) => None,
+            };
+            let gone = || Ended::Panicked("the thread of the projection is gone".into());
+            projections.push((running.name.clone(), end.unwrap_or_else(gone)));
+        }
+        EngineExit { projections }
+    }
+
+    /// What is synced now.
+    pub fn snapshot(&self) -> Arc<dyn Snapshot> {
+        self.store.snapshot()
+    }
+}
+
+/// Stops what still runs and waits for it, so that the store is free afterwards.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+        self.projections.clear();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join(); // its panic was reported
+        }
+    }
+}
+
+/// What the projections of an engine share.
+struct Parts<'a> {
+    options: &'a EngineOptions,
+    share: u64,
+    pool: &'a Arc<FoldPool>,
+    writer: &'a Sender<WriteRequest>,
+    tokio: &'a Handle,
+}
+
+/// What a projection starts from.
+pub(crate) struct StartFacts {
+    pub core: CoreFacts,
+    pub stored: Option<ProjectionState>,
+}
+
+/// Reads what the store knows of a projection and decides how it starts. The inner error: it does not.
+pub(crate) fn core_facts(
+    store: &dyn Store,
+    snapshot: &dyn Snapshot,
+    plan: &Plan,
+    sinks: &[Arc<dyn DocumentSink>],
+    options: &EngineOptions,
+    memory: u64,
+) -> Result<Result<StartFacts, Ended>, StoreError> {
+    let projection = ProjectionName(plan.projection.name.clone());
+    let stored = snapshot.projection(&projection)?;
+    let start = decide_start(stored.as_ref().map(|state| &state.plan), plan);
+    let store_plan = match &start {
+        Start::Refuse(why) => return Ok(Err(Ended::Refused(why.clone()))),
+        Start::First | Start::EmitAgain => true,
+        Start::GoOn { store_plan } => *store_plan,
+    };
+    let generation = match &stored {
+        Some(state) => state.generation,
+        None => store.new_generation(&projection)?,
+    };
+    let mut facts = Vec::new();
+    for (into, sink) in plan.projection.sinks.iter().zip(sinks) {
+        let settled = match &stored {
+            Some(state) if start != Start::EmitAgain => settled_of(state, &into.name),
+            _ => Version(0),
+        };
+        let volatile = sink.is_volatile();
+        let owes_keys = !volatile && settled > Version(0);
+        let open = if owes_keys { snapshot.changed_since(generation, settled)? } else { Vec::new() };
+        let on_fault = plan.projection.on_error.sink.clone();
+        facts.push(SinkFacts { name: into.name.clone(), volatile, settled, open, on_fault });
+    }
+    let version = stored.as_ref().map_or(Version(0), |state| state.version);
+    let core = CoreFacts {
+        generation,
+        version,
+        counters: stored.as_ref().map_or(Counters::default(), |state| state.counters),
+        plan: store_plan.then(|| PlanRecord { hashes: plan.hashes, semantics: SEMANTICS, text: plan.text.clone() }),
+        sinks: facts,
+        checkpoint_interval: options.checkpoint_interval,
+        until_caught_up: options.until_caught_up,
+        shutdown_timeout: options.shutdown_timeout,
+        dirty_bytes_max: memory / HOT_ROWS_SHARE,
+        // Any number that differs between projections and starts.
+        seed: version.0 ^ u64::from(generation.0).rotate_left(40) ^ u64::from(std::process::id()),
+        projection,
+    };
+    Ok(Ok(StartFacts { core, stored }))
+}
+
+fn settled_of(state: &ProjectionState, sink: &str) -> Version {
+    state.settled.iter().find(|(name, _)| **name == *sink).map_or(Version(0), |(_, settled)| *settled)
+}
+
+fn not_started(plan: &Plan) -> ProjectionStatus {
+    ProjectionStatus {
+        name: plan.projection.name.clone(),
+        run_state: RunState::Starting,
+        version: Version(0),
+        partitions: Vec::new(),
+        sinks: Vec::new(),
+        counters: Counters::default(),
+        checkpoint_at: None,
+    }
+}
+
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Ended> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Ended::Panicked(message(panic.as_ref())))
+}
