@@ -3,12 +3,13 @@
 //! `core` is a state machine without I/O, rows or clock; `fold` owns the hot rows; `driver` runs readers, fold threads, the
 //! one store writer and the publishers, and feeds the core with what happened.
 
-mod core;
+pub(crate) mod core;
 mod decide;
 mod driver;
-mod fold;
+pub(crate) mod fold;
 pub mod progress;
-mod publish;
+pub(crate) mod publish;
+pub(crate) mod start;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,6 @@
-//! (being laid down)
+//! The engine in memory, for `test` blocks and for tests of its own.
+
+pub mod driver;
 
 #[cfg(test)]
 pub(crate) mod sinks;

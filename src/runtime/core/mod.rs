@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
+use crate::language::typed::FaultClass;
 use crate::runtime::progress::{PartitionStatus, SinkStatus};
 use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord};
 
@@ -197,6 +198,8 @@ pub(crate) struct Folded {
     pub ends: Vec<u32>,
     pub counts: Counters,
     pub dead_letters: Vec<DeadLetter>,
+    /// Every fault in it, in record order: for tests.
+    pub faults: Vec<(FaultClass, String)>,
     /// The first record of each input that must stop it: what was folded of this batch does not count.
     pub stops: Vec<(u32, Offset, String)>,
     /// A row may have outgrown its limit: the batch must be folded with care. It does not count either.

@@ -19,15 +19,14 @@ use std::thread::JoinHandle;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::event::{ProjectionName, Version};
-use crate::plan::{Plan, SEMANTICS};
-use crate::runtime::core::{Core, CoreFacts, Ended, SinkFacts};
-use crate::runtime::decide::{Start, decide_start};
+use crate::event::Version;
+use crate::plan::Plan;
+use crate::runtime::core::{Core, Ended};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder, message};
 use crate::runtime::progress::{ProjectionStatus, RunState};
+use crate::runtime::start::{StartOptions, core_facts};
 use crate::runtime::{EngineOptions, ProjectionSpec};
-use crate::sinks::DocumentSink;
-use crate::state::{Counters, PlanRecord, ProjectionState, Snapshot, Store, StoreError};
+use crate::state::{Counters, Snapshot, Store, StoreError};
 
 use projection::{Message, ProjectionDriver};
 use reader::ReaderSpec;
@@ -115,7 +114,16 @@ impl Engine {
         let replies =
             self.projections.iter().find(|running| running.name == name).expect("just added").messages.clone();
         let snapshot = self.store.snapshot();
-        let facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &spec.sinks, parts.options, parts.share)? {
+        let hot = parts.share / HOT_ROWS_SHARE;
+        let volatile: Vec<bool> = spec.sinks.iter().map(|sink| sink.is_volatile()).collect();
+        let options = StartOptions {
+            checkpoint_interval: parts.options.checkpoint_interval,
+            until_caught_up: parts.options.until_caught_up,
+            shutdown_timeout: parts.options.shutdown_timeout,
+            dirty_bytes_max: hot,
+            seed: u64::from(std::process::id()),
+        };
+        let facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &volatile, options)? {
             Ok(facts) => facts,
             Err(refused) => {
                 let run_state = RunState::Stopped(refused.to_string());
@@ -127,7 +135,6 @@ impl Engine {
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
         let generation = facts.core.generation;
         let program = FoldProgram::new(spec.plan.clone(), generation, spec.locate);
-        let hot = parts.share / HOT_ROWS_SHARE;
         let shards = parts.pool.width();
         let folder = Folder::new(program, parts.pool.clone(), snapshot.clone(), hot, shards);
         let (reader, commands) = channel();
@@ -225,67 +232,6 @@ struct Parts<'a> {
     pool: &'a Arc<FoldPool>,
     writer: &'a Sender<WriteRequest>,
     tokio: &'a Handle,
-}
-
-/// What a projection starts from.
-pub(crate) struct StartFacts {
-    pub core: CoreFacts,
-    pub stored: Option<ProjectionState>,
-}
-
-/// Reads what the store knows of a projection and decides how it starts. The inner error: it does not.
-pub(crate) fn core_facts(
-    store: &dyn Store,
-    snapshot: &dyn Snapshot,
-    plan: &Plan,
-    sinks: &[Arc<dyn DocumentSink>],
-    options: &EngineOptions,
-    memory: u64,
-) -> Result<Result<StartFacts, Ended>, StoreError> {
-    let projection = ProjectionName(plan.projection.name.clone());
-    let stored = snapshot.projection(&projection)?;
-    let start = decide_start(stored.as_ref().map(|state| &state.plan), plan);
-    let store_plan = match &start {
-        Start::Refuse(why) => return Ok(Err(Ended::Refused(why.clone()))),
-        Start::First | Start::EmitAgain => true,
-        Start::GoOn { store_plan } => *store_plan,
-    };
-    let generation = match &stored {
-        Some(state) => state.generation,
-        None => store.new_generation(&projection)?,
-    };
-    let mut facts = Vec::new();
-    for (into, sink) in plan.projection.sinks.iter().zip(sinks) {
-        let settled = match &stored {
-            Some(state) if start != Start::EmitAgain => settled_of(state, &into.name),
-            _ => Version(0),
-        };
-        let volatile = sink.is_volatile();
-        let owes_keys = !volatile && settled > Version(0);
-        let open = if owes_keys { snapshot.changed_since(generation, settled)? } else { Vec::new() };
-        let on_fault = plan.projection.on_error.sink.clone();
-        facts.push(SinkFacts { name: into.name.clone(), volatile, settled, open, on_fault });
-    }
-    let version = stored.as_ref().map_or(Version(0), |state| state.version);
-    let core = CoreFacts {
-        generation,
-        version,
-        counters: stored.as_ref().map_or(Counters::default(), |state| state.counters),
-        plan: store_plan.then(|| PlanRecord { hashes: plan.hashes, semantics: SEMANTICS, text: plan.text.clone() }),
-        sinks: facts,
-        checkpoint_interval: options.checkpoint_interval,
-        until_caught_up: options.until_caught_up,
-        shutdown_timeout: options.shutdown_timeout,
-        dirty_bytes_max: memory / HOT_ROWS_SHARE,
-        // Any number that differs between projections and starts.
-        seed: version.0 ^ u64::from(generation.0).rotate_left(40) ^ u64::from(std::process::id()),
-        projection,
-    };
-    Ok(Ok(StartFacts { core, stored }))
-}
-
-fn settled_of(state: &ProjectionState, sink: &str) -> Version {
-    state.settled.iter().find(|(name, _)| **name == *sink).map_or(Version(0), |(_, settled)| *settled)
 }
 
 fn not_started(plan: &Plan) -> ProjectionStatus {

@@ -9,10 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use crate::event::{Offset, RecordBatch, TopicPartition};
-use crate::runtime::core::{Ended, PartitionFacts};
-use crate::runtime::decide::decide_offset;
+use crate::runtime::core::Ended;
 use crate::runtime::driver::projection::Message;
-use crate::runtime::fold::record_hash;
+use crate::runtime::start::{missing_partition, partition_facts};
 use crate::sources::{PollBudget, Source, SourceError};
 use crate::state::NextOffset;
 
@@ -194,26 +193,17 @@ impl Reader {
         let mut ends = Vec::new();
         let mut found = Vec::new();
         for partition in &partitions {
-            let range = self.source.range(partition)?;
             if self.known.contains(partition) {
-                ends.push((partition.clone(), range.end));
+                ends.push((partition.clone(), self.source.range(partition)?.end));
                 continue;
             }
             let stored = self.stored.get(partition).copied();
-            let last = match stored.and_then(|stored| stored.last) {
-                Some((offset, _)) if offset >= range.beginning && offset < range.end => {
-                    self.source.record_at(partition, offset)?.iter().next().map(|record| record_hash(&record))
-                }
-                _ => None,
-            };
-            let start = decide_offset(stored, Some(range), last);
-            found.push(PartitionFacts { partition: partition.clone(), start, end: Some(range.end) });
+            found.push(partition_facts(&mut *self.source, partition, stored)?);
         }
         if at_start {
             for (partition, stored) in &self.stored {
                 if !partitions.contains(partition) {
-                    let start = decide_offset(Some(*stored), None, None);
-                    found.push(PartitionFacts { partition: partition.clone(), start, end: None });
+                    found.push(missing_partition(partition, *stored));
                 }
             }
         }

@@ -220,6 +220,7 @@ impl Folder {
         let mut skipped = 0;
         for (index, fault) in &faults {
             let record = batch.record(*index as usize);
+            folded.faults.push((fault.class, fault.to_string()));
             match self.program.action(fault.class) {
                 FaultAction::Fail => {
                     if !folded.stops.iter().any(|(input, ..)| *input == record.input) {
