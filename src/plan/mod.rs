@@ -6,6 +6,8 @@
 pub mod eval;
 pub mod explain;
 pub mod fault;
+#[cfg(test)]
+mod fixture;
 mod functions;
 pub mod key;
 mod lower;
