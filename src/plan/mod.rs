@@ -14,6 +14,8 @@ mod lower;
 mod print;
 pub mod render;
 pub mod row;
+#[cfg(test)]
+mod tests;
 mod text;
 mod walk;
 

@@ -8,6 +8,8 @@ mod map;
 mod number;
 mod optional;
 mod set;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
 
