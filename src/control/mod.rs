@@ -6,6 +6,9 @@ pub mod access;
 pub mod binding;
 pub mod config;
 mod progress;
+pub mod run;
+mod screen;
 mod signals;
+mod start;
 
 pub use signals::Signal;

@@ -80,7 +80,7 @@ impl Progress {
             let letters = status.counters.dead_letters - before.dead_letters.min(status.counters.dead_letters);
             writeln!(
                 text,
-                "{}: {} events read, {} folded, {} documents, {} dead letters, {}/s",
+                "{}: {} events read, {} folded, {} rows, {} dead letters, {}/s",
                 status.name,
                 grouped(events),
                 grouped(folded),
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(last, None);
         assert_eq!(
             progress.summary(&[status(5_000, 5_000, 5_000)], &["17".into()], Duration::from_secs(4)),
-            "accounts: 4,000 events read, 4,000 folded, 17 documents, 0 dead letters, 1,000/s\n"
+            "accounts: 4,000 events read, 4,000 folded, 17 rows, 0 dead letters, 1,000/s\n"
         );
     }
 

@@ -1,0 +1,105 @@
+//! Bindings → open sources and sinks: what an engine is given to run.
+//!
+//! Sources are made here and reached by the engine, which waits for them up to `start_timeout`; embedded stores are opened
+//! here, one for each directory, however many sinks name it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::control::binding::{Binding, BindingError, bind, log_topics};
+use crate::control::config::{Config, Connection, KafkaConnection};
+use crate::event::ProjectionName;
+use crate::plan::Plan;
+use crate::runtime::{Locate, ProjectionSpec};
+use crate::sinks::DocumentSink;
+use crate::sinks::cache::Cache;
+use crate::sinks::embedded::EmbeddedStore;
+use crate::sources::Source;
+use crate::sources::kafka::{KafkaOptions, KafkaSource};
+use crate::sources::log::LogSource;
+use crate::sources::memory::{Interleaving, MemoryLog};
+use crate::state::StoreError;
+
+/// A plan with what it is bound to.
+pub(super) struct BoundPlan {
+    pub plan: Arc<Plan>,
+    pub binding: Binding,
+}
+
+/// Binds every plan; the first that cannot be bound is the error.
+pub(super) fn bind_all(config: &Config, plans: Vec<Plan>) -> Result<Vec<BoundPlan>, BindingError> {
+    let bound = |plan: Plan| {
+        let binding = bind(config, &plan.projection)?;
+        Ok(BoundPlan { plan: Arc::new(plan), binding })
+    };
+    plans.into_iter().map(bound).collect()
+}
+
+/// Opens what plans are bound to.
+pub(super) struct Opener<'c> {
+    config: &'c Config,
+    documents: HashMap<PathBuf, EmbeddedStore>,
+}
+
+impl<'c> Opener<'c> {
+    pub fn new(config: &'c Config) -> Opener<'c> {
+        Opener { config, documents: HashMap::new() }
+    }
+
+    /// `locate` tells where a place in the `.proj` files is.
+    pub fn open(&mut self, bound: &BoundPlan, locate: Locate) -> Result<ProjectionSpec, StoreError> {
+        let BoundPlan { plan, binding } = bound;
+        let sinks = binding.sinks.iter().enumerate().map(|(index, connection)| self.sink(plan, index, connection));
+        let sinks = sinks.collect::<Result<_, _>>()?;
+        let source = source(binding, log_topics(&plan.projection));
+        Ok(ProjectionSpec { plan: plan.clone(), source, sinks, locate })
+    }
+
+    fn sink(
+        &mut self,
+        plan: &Arc<Plan>,
+        index: usize,
+        connection: &Connection,
+    ) -> Result<Arc<dyn DocumentSink>, StoreError> {
+        match connection {
+            Connection::Cache => Ok(Arc::new(Cache::new(plan.clone(), index))),
+            Connection::Embedded { path } => {
+                let name = &plan.projection.sinks[index].name;
+                let store = self.documents(self.config.documents_dir(path.as_deref()))?;
+                Ok(Arc::new(store.sink(&ProjectionName(plan.projection.name.clone()), name)?))
+            }
+            other => unreachable!("binding lets no `{}` through as a sink", other.kind()),
+        }
+    }
+
+    fn documents(&mut self, path: PathBuf) -> Result<&EmbeddedStore, StoreError> {
+        if !self.documents.contains_key(&path) {
+            let store = EmbeddedStore::open(&path)?;
+            self.documents.insert(path.clone(), store);
+        }
+        Ok(&self.documents[&path])
+    }
+}
+
+fn source(binding: &Binding, topics: Vec<Arc<str>>) -> Box<dyn Source> {
+    let name = binding.source_name.clone();
+    match &binding.source {
+        Connection::Log { path } => Box::new(LogSource::new(name, path, topics)),
+        Connection::Kafka(kafka) => Box::new(KafkaSource::new(kafka_options(name, kafka), topics)),
+        // Empty, and nobody can reach it to write: it stands for a source that has nothing yet.
+        Connection::Memory => {
+            let log = MemoryLog::new();
+            topics.iter().for_each(|topic| log.create_topic(topic, 1));
+            Box::new(log.source(&topics, Interleaving::Appended))
+        }
+        other => unreachable!("binding lets no `{}` through as a source", other.kind()),
+    }
+}
+
+/// What a Kafka client is given.
+pub(crate) fn kafka_options(name: String, kafka: &KafkaConnection) -> KafkaOptions {
+    let KafkaConnection { brokers, group, options } = kafka.clone();
+    let options = options.into_iter().map(|(name, value)| (name, value.reveal().to_owned())).collect();
+    KafkaOptions { name, brokers, group, options }
+}
