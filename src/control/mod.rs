@@ -5,6 +5,7 @@
 pub mod access;
 pub mod binding;
 pub mod config;
+pub mod files;
 mod progress;
 pub mod run;
 mod screen;

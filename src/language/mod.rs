@@ -5,7 +5,9 @@
 pub mod ast;
 pub mod codes;
 pub mod diagnostic;
+pub mod files;
 pub mod library;
 pub mod parse;
+pub mod render;
 pub mod span;
 pub mod typed;
