@@ -2,3 +2,5 @@
 
 mod cli;
 mod examples;
+mod kafka;
+mod services;

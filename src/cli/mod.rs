@@ -9,6 +9,7 @@ mod drop;
 mod exit;
 mod get;
 mod logging;
+mod produce;
 mod status;
 
 use std::path::PathBuf;
@@ -60,6 +61,8 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     /// Forget the state of a projection, so that it starts anew
     Drop(drop::Arguments),
+    /// Append events to a topic
+    Produce(produce::Arguments),
     /// Print the completions of a shell
     Completions(completions::Arguments),
 }
@@ -71,6 +74,7 @@ impl Command {
             Command::Get(arguments) => get::run(&arguments, global),
             Command::DeadLetters(arguments) => dead_letters::run(&arguments, global),
             Command::Drop(arguments) => drop::run(&arguments, global),
+            Command::Produce(arguments) => produce::run(&arguments, global),
             Command::Completions(arguments) => completions::run(&arguments),
         }
     }

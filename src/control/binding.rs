@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::control::config::{Config, Connection};
-use crate::language::typed::{self, Into, Projection, SinkKind};
+use crate::language::typed::{Into, Projection, SinkKind};
 
 /// What a projection reads from and writes into.
 #[derive(Debug, Clone)]
@@ -52,10 +52,10 @@ pub enum BindingError {
 
 /// Binds a projection.
 pub fn bind(config: &Config, projection: &Projection) -> Result<Binding, BindingError> {
-    let mut source: Option<String> = None;
+    let mut found: Option<String> = None;
     for topic in &projection.topics {
-        let name = source_of(config, topic)?;
-        match &source {
+        let (name, _) = source(config, &topic.name, topic.via.as_deref())?;
+        match &found {
             Some(first) if *first != name => {
                 return Err(BindingError::TwoSources {
                     projection: projection.name.to_string(),
@@ -63,26 +63,24 @@ pub fn bind(config: &Config, projection: &Projection) -> Result<Binding, Binding
                     second: format!("[connections.{name}]"),
                 });
             }
-            _ => source = Some(name),
+            _ => found = Some(name),
         }
     }
-    let source_name = source.expect("a checked projection reads at least one topic");
+    let source_name = found.expect("a checked projection reads at least one topic");
     let sinks = projection.sinks.iter().map(|sink| sink_of(config, projection, sink)).collect::<Result<_, _>>()?;
     Ok(Binding { source: config.connections[&source_name].clone(), source_name, sinks })
 }
 
-/// The name of the connection that a topic is read from: `via:`, else the default, else the only source there is.
-fn source_of(config: &Config, topic: &typed::Topic) -> Result<String, BindingError> {
-    let file = config.file.display().to_string();
-    let named = topic.via.as_deref().or(config.topics_default.as_deref());
-    let (name, topic) = match named {
-        Some(name) => (name.to_owned(), topic.name.to_string()),
+/// The connection, with its name, that a topic is read from: `via`, else the default, else the only source there is.
+pub fn source(config: &Config, topic: &str, via: Option<&str>) -> Result<(String, Connection), BindingError> {
+    let (file, topic) = (config.file.display().to_string(), topic.to_owned());
+    let name = match via.or(config.topics_default.as_deref()) {
+        Some(name) => name.to_owned(),
         None => {
             let sources = config.connections.iter().filter(|(_, connection)| connection.is_source());
             let mut names: Vec<String> = sources.map(|(name, _)| name.clone()).collect();
-            let topic = topic.name.to_string();
             match names.len() {
-                1 => (names.remove(0), topic),
+                1 => names.remove(0),
                 0 => return Err(BindingError::NoSource { topic, name: "events".into(), file }),
                 _ => return Err(BindingError::ManySources { topic, names, file }),
             }
@@ -90,7 +88,7 @@ fn source_of(config: &Config, topic: &typed::Topic) -> Result<String, BindingErr
     };
     match config.connections.get(&name) {
         None => Err(BindingError::NoSource { topic, name, file }),
-        Some(connection) if connection.is_source() => Ok(name),
+        Some(connection) if connection.is_source() => Ok((name, connection.clone())),
         Some(connection) => Err(BindingError::NotASource { topic, name, kind: connection.kind(), file }),
     }
 }

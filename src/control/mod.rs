@@ -6,6 +6,7 @@ pub mod access;
 pub mod binding;
 pub mod config;
 pub mod files;
+pub mod produce;
 mod progress;
 pub mod run;
 mod screen;
