@@ -15,6 +15,9 @@ pub(super) const LISTED_KEYS_MIN: u64 = 1_000_000;
 /// How many lists a projection may have: some hours of checkpoints while a sink is away.
 const LISTS_MAX: usize = 100_000;
 
+/// Generations stay below it: room for all that a store will ever see, in three bytes.
+const GENERATIONS_END: u32 = (1 << 24) - 1;
+
 /// A projection as a store keeps it: what snapshots show, and what only the store needs.
 #[derive(Debug, Clone)]
 pub(super) struct ProjectionRecord {
@@ -51,6 +54,9 @@ impl ProjectionRecord {
         if state.generation != batch.generation {
             let what = format!("generation {} follows {}", batch.generation.0, state.generation.0);
             return Err(out_of_order(batch, what));
+        }
+        if batch.generation.0 >= GENERATIONS_END {
+            return Err(out_of_order(batch, format!("there is no generation {}", batch.generation.0)));
         }
         if previous.is_some() && batch.version <= state.version {
             return Err(out_of_order(batch, format!("version {} follows {}", batch.version, state.version)));

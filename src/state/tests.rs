@@ -428,6 +428,7 @@ fn what_is_out_of_order_poisons(tested: &mut dyn Tested) {
         CheckpointBatch { plan: None, projection: name("fresh"), ..batch(generation, 1) },
         with_rows(generation, 5, &["b=5"]),
         with_rows(Generation(generation.0 + 1), 6, &["b=6"]),
+        CheckpointBatch { projection: name("fresh"), ..batch(Generation(1 << 24), 1) },
         with_rows(generation, 6, &[&format!("{}=6", "k".repeat(70_000))]),
     ];
     tested.store().commit(&[with_rows(generation, 5, &["a=5"])]).unwrap();

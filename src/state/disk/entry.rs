@@ -5,6 +5,7 @@
 //! generation, and the last generation given. `letters`: projection, number → dead letter. Rows carry no version byte: their
 //! layout hash stands in the plan, the layout of the rest of the entry in `FORMAT`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
@@ -17,6 +18,8 @@ use crate::state::{Counters, DeadLetter, NextOffset, PlanRecord, ProjectionState
 const ENTRY_VERSION: u8 = 1;
 /// Set beside the version of a deleted row: a version needs only 53 bits.
 const TOMBSTONE: u64 = 1 << 63;
+/// The first byte of generations that take four.
+const LONG_GENERATION: u8 = 0x80;
 /// The bytes before the row.
 pub const ROW_HEAD: usize = 8;
 
@@ -26,18 +29,49 @@ const PLAN: &[u8] = b"q";
 pub const DROPPED: &[u8] = b"x";
 
 pub fn row_key(generation: Generation, key: &str) -> Vec<u8> {
-    [&generation.0.to_be_bytes(), key.as_bytes()].concat()
+    let mut out = Vec::new();
+    put_row_key(&mut out, generation, key);
+    out
+}
+
+/// Replaces what `out` holds.
+pub fn put_row_key(out: &mut Vec<u8>, generation: Generation, key: &str) {
+    out.clear();
+    put_generation(out, generation);
+    out.extend_from_slice(key.as_bytes());
+}
+
+/// Low numbers in one byte, others in four, in the order of the numbers: the database compares the first four bytes of keys
+/// without a look at the rest, and up to 20 without following a pointer.
+fn put_generation(out: &mut Vec<u8>, generation: Generation) {
+    match u8::try_from(generation.0) {
+        Ok(low) if low < LONG_GENERATION => out.push(low),
+        _ => {
+            let [_, b, c, d] = generation.0.to_be_bytes();
+            // INVARIANT: below 2²⁴; a checkpoint of a later generation is refused.
+            out.extend_from_slice(&[LONG_GENERATION, b, c, d]);
+        }
+    }
+}
+
+/// Where the rows of a generation begin and end.
+pub fn row_range(generation: Generation) -> Range<Vec<u8>> {
+    row_key(generation, "")..row_key(Generation(generation.0 + 1), "")
 }
 
 /// The key text of a row's key.
 pub fn row_text(key: &[u8]) -> Result<&str, BytesError> {
-    let (_, text) = key.split_at_checked(4).ok_or(BytesError::Short)?;
+    let len = if key.first().is_some_and(|first| *first < LONG_GENERATION) { 1 } else { 4 };
+    let (_, text) = key.split_at_checked(len).ok_or(BytesError::Short)?;
     std::str::from_utf8(text).map_err(|_| BytesError::Text)
 }
 
-pub fn row_value(changed: Version, row: Option<&[u8]>) -> Vec<u8> {
+/// Replaces what `out` holds.
+pub fn put_row_value(out: &mut Vec<u8>, changed: Version, row: Option<&[u8]>) {
+    out.clear();
     let head = changed.0 | if row.is_some() { 0 } else { TOMBSTONE };
-    [&head.to_be_bytes()[..], row.unwrap_or_default()].concat()
+    out.extend_from_slice(&head.to_be_bytes());
+    out.extend_from_slice(row.unwrap_or_default());
 }
 
 pub fn read_row(value: &[u8]) -> Result<StoredRow, BytesError> {
@@ -92,6 +126,11 @@ impl ChunkKey {
         reader.end()?;
         Ok(ChunkKey { generation, version, kind, chunk })
     }
+}
+
+/// Where the lists of a generation begin and end.
+pub fn chunk_range(generation: Generation) -> Range<Vec<u8>> {
+    generation.0.to_be_bytes().to_vec()..(generation.0 + 1).to_be_bytes().to_vec()
 }
 
 /// The keys of a chunk, in order; its first number says how many.
@@ -298,4 +337,23 @@ fn read_next_offset(reader: &mut Reader<'_>) -> Result<NextOffset, BytesError> {
         time: reader.option(read_signed)?.map(EventTime),
         last: reader.option(|reader| Ok((Offset(read_signed(reader)?), reader.array()?)))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_generation_lie_together_in_key_order() {
+        let generations = [1, 2, 126, 127, 128, 129, 255, 256, 65_536, (1 << 24) - 2].map(Generation);
+        let texts = ["", "\0", "a", "a\0", "b", "\u{10ffff}"];
+        let keys: Vec<_> = generations.iter().flat_map(|g| texts.iter().map(|text| row_key(*g, text))).collect();
+        assert!(keys.is_sorted());
+        for (generation, keys) in generations.iter().zip(keys.chunks(texts.len())) {
+            let range = row_range(*generation);
+            assert!(keys.iter().all(|key| range.contains(key)));
+            assert!(keys.iter().map(|key| row_text(key).unwrap()).eq(texts));
+            assert_eq!(generations.iter().filter(|other| range.contains(&row_key(**other, ""))).count(), 1);
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl DiskSnapshot {
     /// The keys of the rows that were changed after `settled`.
     fn scanned(&self, generation: Generation, settled: Version) -> Result<Vec<Arc<str>>, StoreError> {
         let mut keys = Vec::new();
-        for guard in self.view.prefix(&self.tables.rows, generation.0.to_be_bytes()) {
+        for guard in self.view.range(&self.tables.rows, entry::row_range(generation)) {
             let (key, value) = guard.into_inner().map_err(|error| self.tables.read_failed(error))?;
             let damaged = |error| self.tables.damaged("a row", error);
             let (changed, _) = entry::read_row_head(&value).map_err(damaged)?;
@@ -96,8 +96,8 @@ impl Snapshot for DiskSnapshot {
             Some(after) if after >= prefix => entry::row_key(generation, &format!("{after}\0")),
             _ => entry::row_key(generation, prefix),
         };
-        let to = (generation.0 + 1).to_be_bytes();
-        for guard in self.view.range(&self.tables.rows, &from[..]..&to[..]) {
+        let to = entry::row_range(generation).end;
+        for guard in self.view.range(&self.tables.rows, from..to) {
             let (key, value) = guard.into_inner().map_err(|error| self.tables.read_failed(error))?;
             let damaged = |error| self.tables.damaged("a row", error);
             let text = entry::row_text(&key).map_err(damaged)?;

@@ -4,8 +4,9 @@
 //! but the lists of deleted keys it may forget. What it knows moves only after the sync: a failed round leaves no trace.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
-use fjall::OwnedWriteBatch;
+use fjall::{Keyspace, OwnedWriteBatch};
 
 use crate::event::{Generation, ProjectionName, Version};
 use crate::state::bytes::{put_bytes, put_count};
@@ -167,12 +168,16 @@ impl Writer {
     }
 
     fn put_rows(&self, out: &mut OwnedWriteBatch, batch: &CheckpointBatch) {
-        for change in &batch.rows {
-            let key = entry::row_key(batch.generation, &change.key);
+        let mut rows: Vec<&RowChange> = batch.rows.iter().collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for change in rows {
+            entry::put_row_key(&mut key, batch.generation, &change.key);
             if change.row.is_none() && !batch.keep_changes {
-                out.remove(&self.tables.rows, key);
+                out.remove(&self.tables.rows, &key[..]);
             } else {
-                out.insert(&self.tables.rows, key, entry::row_value(batch.version, change.row.as_deref()));
+                entry::put_row_value(&mut value, batch.version, change.row.as_deref());
+                out.insert(&self.tables.rows, &key[..], &value[..]);
             }
         }
     }
@@ -287,10 +292,12 @@ impl Writer {
             return Ok(());
         }
         let generation = step.record.state.generation;
-        let from = if step.swept_to.is_empty() { generation.0.to_be_bytes().to_vec() } else { step.swept_to.clone() };
-        let to = (generation.0 + 1).to_be_bytes();
+        let Range { mut start, end } = entry::row_range(generation);
+        if !step.swept_to.is_empty() {
+            start = step.swept_to.clone();
+        }
         let mut seen = 0;
-        for guard in self.tables.rows.range(&from[..]..&to[..]).take(SWEEP_ROWS_MAX) {
+        for guard in self.tables.rows.range(start..end).take(SWEEP_ROWS_MAX) {
             let (key, value) = guard.into_inner().map_err(|error| self.tables.read_failed(error))?;
             let (changed, is_tombstone) =
                 entry::read_row_head(&value).map_err(|error| self.tables.damaged("a row", error))?;
@@ -318,26 +325,28 @@ impl Writer {
 impl Tables {
     /// Removes rows and lists of a generation that no record names any more.
     pub fn remove_generation(&self, generation: Generation) -> Result<(), StoreError> {
-        for keyspace in [&self.rows, &self.changes] {
-            let mut from = generation.0.to_be_bytes().to_vec();
-            let to = (generation.0 + 1).to_be_bytes();
-            loop {
-                // Not synced: the mark stays until all is gone, and the journal keeps their order.
-                let mut batch = self.db.batch();
-                for guard in keyspace.range(&from[..]..&to[..]).take(SWEEP_ROWS_MAX) {
-                    let key = guard.key().map_err(|error| self.read_failed(error))?;
-                    from = [&key[..], &[0]].concat();
-                    batch.remove(keyspace, key);
-                }
-                let removed = batch.len();
-                batch.commit().map_err(|error| self.write_failed(error))?;
-                if removed < SWEEP_ROWS_MAX {
-                    break;
-                }
-            }
-        }
+        self.remove_range(&self.rows, entry::row_range(generation))?;
+        self.remove_range(&self.changes, entry::chunk_range(generation))?;
         let mut batch = self.batch(1);
         batch.remove(&self.records, entry::dropped_key(generation));
         batch.commit().map_err(|error| self.write_failed(error))
+    }
+
+    fn remove_range(&self, keyspace: &Keyspace, range: Range<Vec<u8>>) -> Result<(), StoreError> {
+        let Range { mut start, end } = range;
+        loop {
+            // Not synced: the mark stays until all is gone, and the journal keeps their order.
+            let mut batch = self.db.batch();
+            for guard in keyspace.range(&start[..]..&end[..]).take(SWEEP_ROWS_MAX) {
+                let key = guard.key().map_err(|error| self.read_failed(error))?;
+                start = [&key[..], &[0]].concat();
+                batch.remove(keyspace, key);
+            }
+            let removed = batch.len();
+            batch.commit().map_err(|error| self.write_failed(error))?;
+            if removed < SWEEP_ROWS_MAX {
+                return Ok(());
+            }
+        }
     }
 }
