@@ -6,10 +6,14 @@
 pub(crate) mod core;
 mod decide;
 mod driver;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod fold;
 pub mod progress;
 pub(crate) mod publish;
 pub(crate) mod start;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -171,6 +171,12 @@ impl Harness {
         &self.log
     }
 
+    /// Puts another log with the same topics in the place of this one, as a cluster made anew would be.
+    pub fn replace_log(&mut self) {
+        self.log = MemoryLog::new();
+        self.plan.projection.topics.iter().for_each(|topic| self.log.create_topic(&topic.log_name, 1));
+    }
+
     /// Appends a record of a topic (an index into the projection's topics).
     pub fn append(&mut self, topic: usize, partition: i32, record: MemoryRecord) {
         let topic = self.plan.projection.topics[topic].log_name.clone();
@@ -438,9 +444,9 @@ impl Harness {
                 run.source.open(&starts).expect("the log holds it");
             }
             Action::Freeze => {
-                let (frozen, rows) = run.folder.freeze().expect("nothing panics");
+                let (keys, rows) = run.folder.freeze().expect("nothing panics");
                 run.frozen = rows;
-                return Some(Input::Frozen(frozen));
+                return Some(Input::Frozen(keys));
             }
             Action::Checkpoint(mut batch) => {
                 batch.rows = std::mem::take(&mut run.frozen);

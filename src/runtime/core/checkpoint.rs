@@ -109,23 +109,14 @@ impl Core {
         durable.map(settled_of).min().unwrap_or(self.synced)
     }
 
-    pub(super) fn frozen(&mut self, frozen: Frozen, actions: &mut Vec<Action>) {
-        match frozen {
-            Frozen::Keys(keys) => {
-                let checkpoint = self.checkpoint.as_mut().expect("frozen for a checkpoint");
-                checkpoint.keys = keys;
-                let batch = checkpoint.batch.take().expect("frozen once");
-                self.dirty_rows = 0;
-                self.dirty_bytes = 0;
-                self.careful = false;
-                actions.push(Action::Checkpoint(batch));
-            }
-            Frozen::Oversized => {
-                self.checkpoint = None;
-                self.careful = true;
-                self.rewind_wanted = true;
-            }
-        }
+    pub(super) fn frozen(&mut self, keys: Vec<Arc<str>>, actions: &mut Vec<Action>) {
+        let checkpoint = self.checkpoint.as_mut().expect("frozen for a checkpoint");
+        checkpoint.keys = keys;
+        let batch = checkpoint.batch.take().expect("frozen once");
+        self.dirty_rows = 0;
+        self.dirty_bytes = 0;
+        self.careful = false;
+        actions.push(Action::Checkpoint(batch));
     }
 
     pub(super) fn synced(&mut self, now: Instant, version: Version, actions: &mut Vec<Action>) {

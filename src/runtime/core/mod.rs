@@ -98,8 +98,8 @@ pub(crate) enum Input {
     },
     /// The batch of the last [`Action::Fold`] is folded.
     Folded(Folded),
-    /// The changed rows are encoded.
-    Frozen(Frozen),
+    /// The changed rows are encoded; these are their keys.
+    Frozen(Vec<Arc<str>>),
     /// A checkpoint is durable.
     Synced(Version),
     /// The store refused a checkpoint.
@@ -216,15 +216,6 @@ pub(crate) struct LastRecord {
     pub offset: Offset,
     pub time: Option<EventTime>,
     pub hash: [u8; 16],
-}
-
-/// What freezing gave.
-#[derive(Debug)]
-pub(crate) enum Frozen {
-    /// The keys of the changed rows.
-    Keys(Vec<Arc<str>>),
-    /// A row is larger than its limit.
-    Oversized,
 }
 
 #[derive(Debug)]

@@ -49,7 +49,7 @@ impl Core {
             Input::Opened(found) => self.open(found, &mut actions),
             Input::Read { rewinds, inputs } => return vec![self.admit(rewinds, &inputs)],
             Input::Folded(folded) => self.folded(folded, &mut actions),
-            Input::Frozen(frozen) => self.frozen(frozen, &mut actions),
+            Input::Frozen(keys) => self.frozen(keys, &mut actions),
             Input::Synced(version) => self.synced(now, version, &mut actions),
             Input::CommitFailed(why) => self.end(Ended::Faulted(why), &mut actions),
             Input::Answer(answer) => self.answered(now, answer, &mut actions),

@@ -100,7 +100,7 @@ impl Played {
     /// Freezes if that is wanted, and returns the batch to write.
     fn freeze(&mut self, keys: &[&str]) -> Option<CheckpointBatch> {
         self.take(|action| matches!(action, Action::Freeze).then_some(()))?;
-        self.step(Input::Frozen(Frozen::Keys(keys.iter().map(|key| (*key).into()).collect())));
+        self.step(Input::Frozen(keys.iter().map(|key| (*key).into()).collect()));
         self.take(|action| match action {
             Action::Checkpoint(batch) => Some((**batch).clone()),
             _ => None,
@@ -260,15 +260,16 @@ fn an_oversized_row_is_found_by_folding_again_with_care() {
     played.settle_in();
     played.fold(5, 1);
     played.later(PAUSE);
-    played.take(|action| matches!(action, Action::Freeze).then_some(())).expect("a cut is due");
-    played.step(Input::Frozen(Frozen::Oversized));
+    played.checkpoint(&["a"]);
+    played.read().expect("the batch is wanted");
+    played.step(Input::Folded(Folded { oversized: true, positions: vec![(0, Offset(7))], ..Folded::default() }));
     let inputs = played.inputs.clone();
     played.step(Input::Read { rewinds: 1, inputs });
     let careful = |action: &Action| match action {
         Action::Fold { admission, careful } => Some((admission[0], *careful)),
         _ => None,
     };
-    assert_eq!(played.take(careful), Some((Some((Offset(0), Offset(i64::MAX))), true)));
+    assert_eq!(played.take(careful), Some((Some((Offset(5), Offset(i64::MAX))), true)));
 }
 
 #[test]

@@ -184,9 +184,9 @@ impl ProjectionDriver {
                 self.tell_reader(Command::Rewind { rewinds, starts });
             }
             Action::Freeze => {
-                let (frozen, rows) = self.folder.freeze()?;
+                let (keys, rows) = self.folder.freeze()?;
                 held.frozen = rows;
-                return Ok(Some(Input::Frozen(frozen)));
+                return Ok(Some(Input::Frozen(keys)));
             }
             Action::Checkpoint(mut batch) => {
                 batch.rows = std::mem::take(&mut held.frozen);

@@ -10,8 +10,6 @@ mod keyed;
 mod pool;
 mod shard;
 mod size;
-#[cfg(test)]
-mod tests;
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -21,11 +19,13 @@ use crate::event::{Generation, Offset, RecordBatch};
 use crate::language::span::Span;
 use crate::language::typed::{FaultAction, FaultClass};
 use crate::plan::{Fault, Plan};
-use crate::runtime::core::{Folded, Frozen, add};
+use crate::runtime::core::{Folded, add};
 use crate::state::{Counters, DeadLetter, RowChange, Snapshot};
 
 pub(crate) use admit::record_hash;
 pub(crate) use pool::{FoldPool, Panicked, message};
+#[cfg(test)]
+pub(crate) use size::ROW_BYTES_MAX;
 
 use keyed::KeyedChunk;
 use shard::{Folding, Shard, ShardResult};
@@ -278,10 +278,10 @@ impl Folder {
         }
     }
 
-    /// Encodes the rows that changed since the last checkpoint. The fold may go on at once.
-    pub fn freeze(&mut self) -> Result<(Frozen, Vec<RowChange>), FoldError> {
+    /// Encodes the rows that changed since the last checkpoint, and lists their keys for the sinks. The fold may go on at once.
+    pub fn freeze(&mut self) -> Result<(Vec<Arc<str>>, Vec<RowChange>), FoldError> {
         let (dirty, _) = self.shards.iter().map(|shard| shard.dirty()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-        let encoded: Vec<Option<Vec<RowChange>>> = if (dirty as usize) < SHARED_RECORDS_MIN {
+        let encoded: Vec<Vec<RowChange>> = if (dirty as usize) < SHARED_RECORDS_MIN {
             self.shards.iter_mut().map(|shard| shard.freeze(&self.program)).collect()
         } else {
             let shards = std::mem::take(&mut self.shards).into_iter();
@@ -294,16 +294,13 @@ impl Folder {
             self.shards = shards;
             encoded
         };
-        let Some(encoded) = encoded.into_iter().collect::<Option<Vec<_>>>() else {
-            return Ok((Frozen::Oversized, Vec::new()));
-        };
         let changes: Vec<RowChange> = encoded.into_iter().flatten().collect();
         let keys = if self.program.plan.projection.sinks.is_empty() {
             Vec::new()
         } else {
             changes.iter().map(|change| change.key.clone()).collect()
         };
-        Ok((Frozen::Keys(keys), changes))
+        Ok((keys, changes))
     }
 
     /// The checkpoint in flight is synced, and `snapshot` shows it.

@@ -15,7 +15,7 @@ use crate::plan::eval::{self, Effect, EventView, Scratch};
 use crate::plan::{Fault, Row};
 use crate::runtime::fold::FoldProgram;
 use crate::runtime::fold::keyed::{KeyedChunk, KeyedEvent};
-use crate::runtime::fold::size::{ROW_BYTES_MAX, heap_bytes};
+use crate::runtime::fold::size::{self, ROW_BYTES_MAX};
 use crate::state::{RowChange, Snapshot, rows};
 use crate::value::Value;
 
@@ -68,7 +68,7 @@ pub(super) struct Folding<'a> {
     pub program: &'a FoldProgram,
     pub batch: &'a RecordBatch,
     pub snapshot: &'a dyn Snapshot,
-    /// The size of every row that can grow is looked at after every event.
+    /// Rows are kept as they were, to undo an event that makes one too large.
     pub careful: bool,
 }
 
@@ -155,18 +155,14 @@ impl Shard {
         }
         if let Some(row) = &hot.row
             && !program.growable.is_empty()
+            && size::bound(row, &program.growable) > ROW_BYTES_MAX
         {
-            if let Some(before) = before {
-                encoded.clear();
-                rows::encode(row, &projection.state, encoded);
-                if encoded.len() > ROW_BYTES_MAX {
-                    hot.row = before;
-                    return Err(too_large(key, encoded.len(), view).into());
-                }
-            } else if program.growable.iter().map(|field| heap_bytes(&row.fields[*field])).sum::<usize>()
-                > ROW_BYTES_MAX
-            {
-                return Ok(Applied::Oversized);
+            encoded.clear();
+            rows::encode(row, &projection.state, encoded);
+            if encoded.len() > ROW_BYTES_MAX {
+                let Some(before) = before else { return Ok(Applied::Oversized) };
+                hot.row = before;
+                return Err(too_large(key, encoded.len(), view).into());
             }
         }
         if !hot.dirty && (exists || hot.row.is_some()) {
@@ -211,10 +207,9 @@ impl Shard {
         Ok(place)
     }
 
-    /// Encodes the rows that changed since the last checkpoint. `None` when one is larger than its limit.
-    pub fn freeze(&mut self, program: &FoldProgram) -> Option<Vec<RowChange>> {
+    /// Encodes the rows that changed since the last checkpoint.
+    pub fn freeze(&mut self, program: &FoldProgram) -> Vec<RowChange> {
         let mut changes = Vec::with_capacity(self.dirty.len());
-        let mut fits = true;
         for place in std::mem::take(&mut self.dirty) {
             let hot = self.rows[place as usize].as_mut().expect("dirty rows stay");
             let row = hot.row.as_ref().map(|row| {
@@ -223,7 +218,6 @@ impl Shard {
                 Arc::from(self.encoded.as_slice())
             });
             let heap = row.as_ref().map_or(0, |row: &Arc<[u8]>| row.len());
-            fits &= heap <= ROW_BYTES_MAX;
             let bytes = row_bytes(&hot.key, program, heap);
             self.bytes = self.bytes + u64::from(bytes) - u64::from(hot.bytes);
             hot.bytes = bytes;
@@ -232,7 +226,7 @@ impl Shard {
             self.written.push(place);
             changes.push(RowChange { key: hot.key.clone(), row });
         }
-        fits.then_some(changes)
+        changes
     }
 
     /// The checkpoint in flight is synced: its rows may leave memory.
