@@ -351,6 +351,9 @@ impl Field {
     }
 
     fn convert(&self, raw: &str, buffer: &mut SlotBuffer) -> Result<Slot, Misfit> {
+        if self.slot.text_or_int {
+            return convert::into_key_text(raw, buffer);
+        }
         convert::into_slot(raw, &self.slot.ty, buffer)
     }
 

@@ -19,7 +19,14 @@ use crate::value::{Decimal, EnumType, RecordField, RecordType, Type, Value, text
 fn slot(path: &str, ty: Type) -> Slot {
     let path: Vec<Arc<str>> = path.split('.').filter(|key| !key.is_empty()).map(Arc::from).collect();
     let optional_at = vec![false; path.len()];
-    Slot { path, ty, optional_at, default: None, span: Span { start: 5, end: 9, ..Span::default() } }
+    Slot {
+        path,
+        ty,
+        optional_at,
+        default: None,
+        text_or_int: false,
+        span: Span { start: 5, end: 9, ..Span::default() },
+    }
 }
 
 fn program(event: &str, slots: Vec<Slot>) -> EventProgram {

@@ -66,6 +66,80 @@ codes! {
     // Files and names.
     IMPORT_CYCLE = "P0101", "files import each other in a circle";
     IMPORT_MISSING = "P0102", "an imported file cannot be read";
+    DECLARED_TWICE = "P0103", "a name is declared twice";
+    NO_FIELD = "P0104", "a record or event has no such field";
+    UNKNOWN_NAME = "P0105", "a name means nothing here";
+    UNKNOWN_TYPE = "P0106", "there is no such type";
+    UNKNOWN_EVENT = "P0107", "there is no such event among those the projection reads";
+    UNKNOWN_TOPIC = "P0108", "there is no such topic";
+    NO_FUNCTION_NAMED = "P0109", "there is no such function for this type";
+    NO_MEMBER = "P0110", "an enum has no such member";
+    SHADOWED = "P0111", "a name has a meaning here already";
+    RECURSION = "P0112", "a function calls itself";
+    CONST_CYCLE = "P0113", "a constant needs its own value";
+    RECORD_CYCLE = "P0114", "a record contains itself";
+    PAYLOAD_NOT_HERE = "P0115", "the event is not visible here";
+    STATE_NOT_HERE = "P0116", "the state is not visible here";
+
+    // Types.
+    MISMATCH = "P0201", "a value of one type stands where another is needed";
+    OPERANDS = "P0202", "an operator does not go with these types";
+    BRANCHES = "P0203", "values that may stand for each other have different types";
+    ARGUMENTS = "P0204", "a function takes other arguments";
+    LAMBDA_NOT_HERE = "P0205", "a lambda is only an argument";
+    BAD_LITERAL = "P0206", "a literal has no such value";
+    NOT_CONSTANT = "P0207", "the value must be known before any event is";
+    BAD_TYPE = "P0208", "a type is not written like this";
+    SHAPE_BY_USE = "W0210", "an event is not declared, so its shape comes from use";
+    RECORD_FIELDS = "P0211", "a record has other fields";
+    PATTERN = "P0212", "a case of `match` is not written like this";
+    NOT_EXHAUSTIVE = "P0213", "a `match` has no case for some values";
+    UNREACHABLE = "P0214", "something can never be reached";
+    TOO_LARGE_INLINED = "P0215", "functions grow too large when their calls are put in place";
+    USES_DISAGREE = "P0231", "uses of an undeclared field do not agree";
+
+    // Absence.
+    MAY_BE_MISSING = "P0301", "a value may be missing where one is needed";
+    DIVISION_MAY_BE_NONE = "P0305", "a division may give `none` where a number is needed";
+    READ_BEFORE_SET = "P0306", "a state field is read before it has a value";
+    NEVER_NONE = "W0310", "a missing case is handled that never happens";
+
+    // Projections.
+    CLAUSE_MISSING = "P0401", "a projection lacks a clause";
+    CLAUSE_TWICE = "P0402", "a clause stands twice";
+    NOT_ASSIGNED = "P0403", "a row can be created without a value in a field that needs one";
+    KEY_TYPE = "P0404", "a key has a type that is no key";
+    KEY_NAME = "P0405", "a part of the key needs a name";
+    BAD_PLACE = "P0406", "this cannot be set";
+    STATE_FIELD = "P0407", "a state field is not declared like this";
+    AGGREGATE_NOT_HERE = "P0408", "an aggregate stands outside the state";
+    TOPIC_OPTION = "P0409", "a topic has no such option or value";
+    ERROR_ACTION = "P0410", "this class of fault is not handled like this";
+    NOT_IN_EVERY_EVENT = "P0411", "a clause for every event uses a field that some event lacks";
+    TOMBSTONE_KEY = "P0412", "the key cannot be told from a tombstone";
+    UNHANDLED = "W0440", "events are read and not handled";
+    NO_INTO = "W0441", "a projection has no sink";
+    ORDER = "W0520", "the result may depend on what is read first";
+
+    // Determinism.
+    NOT_DETERMINISTIC = "P0510", "this would give another result on replay";
+
+    // Sinks.
+    UNKNOWN_SINK = "P0601", "there is no such sink";
+    UNKNOWN_OPTION = "P0602", "a sink has no such option";
+    OPTION_MISSING = "P0603", "a sink needs an option";
+    OPTION_VALUE = "P0604", "an option takes another value";
+    OPTION_TWICE = "P0605", "an option is given twice";
+    SINK_TWICE = "P0606", "two sinks of a projection have one name";
+    DOCUMENT_FIELD = "P0607", "a document has no such field";
+    ID_NOT_UNIQUE = "P0611", "an id does not hold every part of the key";
+    ID_NOT_TEXT = "P0612", "the id of a Cosmos document is not text";
+
+    // Tests.
+    TEST_PROJECTION = "P0701", "it is not clear which projection a test is for";
+    TEST_EVENT = "P0702", "a test gives an event that the projection does not read";
+    TEST_VALUE = "P0703", "a value in a test does not fit";
+    TEST_SINK = "P0704", "a test looks into a sink that is not there";
 
     // Faults: see `plan::fault`.
     OVERFLOW = "R0101", "a number does not fit";
@@ -109,6 +183,8 @@ codes! {
     NO_LATE = "P0925", "late events are not supported yet";
     NO_AGGREGATE = "P0926", "this aggregate is not supported yet";
     NO_PREV = "P0927", "`prev` is not supported yet";
+    NO_BEFORE = "P0928", "`event.before` is not supported yet";
+    NO_RECORD_DEFAULT = "P0929", "defaults in records are not supported yet";
 }
 
 #[cfg(test)]

@@ -121,6 +121,8 @@ pub struct Slot {
     pub ty: Type,
     pub optional_at: Vec<bool>,
     pub default: Option<Value<'static>>,
+    /// A key of an undeclared event, and nothing else: an integer is welcome too, and stands for its digits.
+    pub text_or_int: bool,
     /// Where the field is used first, for faults.
     pub span: Span,
 }

@@ -103,6 +103,7 @@ fn program(event: &str, body: Vec<Stmt>) -> EventProgram {
         ty,
         optional_at: vec![false],
         default: None,
+        text_or_int: false,
         span: Span::default(),
     };
     EventProgram {

@@ -1,52 +1,16 @@
-//! Key text: the parts of a key as one string, and back.
+//! Key text, read back: the parts of a key from one string ([`crate::value::key`] writes it).
 //!
 //! Parts are joined by `|`; inside a part `|` and `%` are percent-encoded, in single keys too, so that the text names
 //! exactly one key. It orders rows, names documents and stands in URLs. Each part is the text a document would show.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use crate::language::typed::KeyPart;
-use crate::value::{Decimal, Type, Value, date, duration, text, timestamp, uuid};
+use crate::value::{Decimal, Type, Value, date, duration, timestamp, uuid};
 
-/// Appends the key text of these values. Their types are those of the parts.
-pub fn write_key(values: &[Value<'_>], types: &[Type], out: &mut String) {
-    for (index, (value, ty)) in values.iter().zip(types).enumerate() {
-        write_part(index, value, ty, out);
-    }
-}
-
-/// Appends one part, and the separator before it unless it is the first.
-pub(crate) fn write_part(index: usize, value: &Value<'_>, ty: &Type, out: &mut String) {
-    if index > 0 {
-        out.push('|');
-    }
-    match value {
-        // Text without either character, which is nearly all of it, goes in whole.
-        Value::Text(part) if !part.as_str().bytes().any(is_special) => out.push_str(part.as_str()),
-        _ => text::write(value, ty, &mut Escaped(out)).expect("writing to a string cannot fail"),
-    }
-}
-
-fn is_special(byte: u8) -> bool {
-    byte == b'|' || byte == b'%'
-}
-
-/// Writes text with `|` and `%` encoded.
-pub(super) struct Escaped<'a>(pub &'a mut String);
-
-impl fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars() {
-            match c {
-                '|' => self.0.push_str("%7C"),
-                '%' => self.0.push_str("%25"),
-                other => self.0.push(other),
-            }
-        }
-        Ok(())
-    }
-}
+pub(super) use crate::value::key::Escaped;
+pub use crate::value::key::write_key;
+pub(crate) use crate::value::key::write_part;
 
 /// Reads a key text back; `None` when it is not one of these parts.
 pub fn parse_key(key_text: &str, parts: &[KeyPart]) -> Option<Vec<Value<'static>>> {

@@ -7,6 +7,7 @@ pub mod date;
 pub mod decimal;
 pub mod duration;
 pub mod json;
+pub mod key;
 mod order;
 pub mod slot;
 pub mod text;

@@ -1,6 +1,8 @@
 //! The standard library: its functions and their signatures.
 //!
-//! `check` finds a function by name here and settles its types; `plan::eval` gives it its meaning.
+//! `check` finds a function by its [signature](signature) here and settles its types; `plan::eval` gives it its meaning.
+
+pub(crate) mod signature;
 
 /// A library function. `x.f(a)` and `f(x, a)` are the same call; arguments stand in this order, lambdas last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,529 @@
+//! `into …` → a sink: its kind, its document, its options by the table of the kind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::language::ast::{self, ExprKind as E, OptionEntry, OptionValue, StringPart};
+use crate::language::check::Globals;
+use crate::language::check::context::{Checked, Context, Where};
+use crate::language::check::document::DocumentField;
+use crate::language::check::event_program::Surroundings;
+use crate::language::check::topic::{option_twice, text, word};
+use crate::language::codes;
+use crate::language::diagnostic::Diagnostic;
+use crate::language::infer::{Inference, Ty};
+use crate::language::resolve::{SourceDecl, suggest};
+use crate::language::span::Span;
+use crate::language::typed::{self, OptionClass, SinkKind, SinkOption, SinkOptions};
+use crate::value::Value;
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Text,
+    Bool,
+    Int,
+    Duration,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// Text over key and state.
+    Expr,
+    /// Over the key alone.
+    KeyExpr,
+    /// The document's id: over the key, different for different keys.
+    Id,
+    /// Options of the target's own, as they are.
+    Block,
+    TextList,
+    Topic,
+}
+
+use OptionClass::{Identity, Mapping, Tuning};
+
+type Row = (&'static str, OptionClass, Takes);
+
+const COMMON: &[Row] = &[
+    ("name", Identity, Takes::Text),
+    ("omit_none", Mapping, Takes::Bool),
+    ("decimals", Mapping, Takes::OneOf(&["string", "number", "scaled_float"])),
+    ("ints", Mapping, Takes::OneOf(&["number", "string"])),
+    ("batch", Tuning, Takes::Block),
+    ("budget", Tuning, Takes::Block),
+    ("adopt", Tuning, Takes::Bool),
+];
+
+/// The options of each kind; the required one first.
+fn table(kind: SinkKind) -> (Option<&'static str>, &'static [Row]) {
+    match kind {
+        SinkKind::Cosmos => (
+            Some("container"),
+            &[
+                ("container", Identity, Takes::Text),
+                ("database", Identity, Takes::Text),
+                ("partition_key", Identity, Takes::KeyExpr),
+                ("throughput", Tuning, Takes::Int),
+                ("ttl", Mapping, Takes::Duration),
+            ],
+        ),
+        SinkKind::Elasticsearch => (
+            Some("index"),
+            &[
+                ("index", Identity, Takes::Text),
+                ("id", Identity, Takes::Id),
+                ("routing", Identity, Takes::KeyExpr),
+                ("mappings", Mapping, Takes::Block),
+                ("settings", Mapping, Takes::Block),
+                ("alias", Identity, Takes::Text),
+            ],
+        ),
+        SinkKind::Cache => (None, &[("ttl", Mapping, Takes::Duration), ("max_items", Tuning, Takes::Int)]),
+        SinkKind::Redis => (
+            None,
+            &[
+                ("kind", Mapping, Takes::OneOf(&["hash", "set", "sorted_set", "json"])),
+                ("key", Identity, Takes::Expr),
+                ("member", Mapping, Takes::Expr),
+                ("score", Mapping, Takes::Expr),
+                ("ttl", Mapping, Takes::Duration),
+            ],
+        ),
+        SinkKind::Postgres => (
+            Some("table"),
+            &[
+                ("table", Identity, Takes::Text),
+                ("primary_key", Identity, Takes::TextList),
+                ("create", Tuning, Takes::Bool),
+                ("columns", Mapping, Takes::Block),
+            ],
+        ),
+        SinkKind::Topic => (
+            Some("topic"),
+            &[
+                ("topic", Identity, Takes::Topic),
+                ("key", Mapping, Takes::Expr),
+                ("headers", Mapping, Takes::Block),
+                ("compression", Tuning, Takes::Text),
+                ("linger", Tuning, Takes::Duration),
+            ],
+        ),
+    }
+}
+
+const KINDS: &[(&str, SinkKind)] = &[
+    ("cosmos", SinkKind::Cosmos),
+    ("elasticsearch", SinkKind::Elasticsearch),
+    ("cache", SinkKind::Cache),
+    ("redis", SinkKind::Redis),
+    ("postgres", SinkKind::Postgres),
+    ("topic", SinkKind::Topic),
+];
+
+impl Globals<'_> {
+    pub fn sinks(&mut self, surroundings: &Surroundings, inference: &mut Inference) -> Vec<typed::Into> {
+        let mut sinks: Vec<typed::Into> = Vec::new();
+        for declared in &surroundings.clauses.sinks {
+            let Some(sink) = self.sink(declared, surroundings, inference) else { continue };
+            if let Some(other) = sinks.iter().find(|other| other.name == sink.name) {
+                let message = format!("two sinks of this projection are called `{}`", sink.name);
+                let diagnostic = Diagnostic::error(codes::SINK_TWICE, message, declared.sink.span, "called so too")
+                    .with_label(other.span, "called so");
+                self.report(diagnostic.with_help("name one of them: `{ name: \"other\" }`"));
+            }
+            sinks.push(sink);
+        }
+        sinks
+    }
+
+    fn sink(
+        &mut self,
+        declared: &ast::Into,
+        surroundings: &Surroundings,
+        inference: &mut Inference,
+    ) -> Option<typed::Into> {
+        let word = &*declared.sink.text;
+        let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == word) else {
+            let message = format!("there is no sink `{word}`");
+            let help = suggest(word, "sinks", KINDS.iter().map(|(name, _)| *name));
+            let diagnostic = Diagnostic::error(codes::UNKNOWN_SINK, message, declared.sink.span, "not known");
+            self.report(Diagnostic { help, ..diagnostic });
+            return None;
+        };
+        let mut context = Context::new(self, inference, surroundings.clauses.file, Where::Document);
+        context.inferring = surroundings.inferring;
+        context.state = surroundings.state;
+        context.key = surroundings.key;
+        context.events = &surroundings.sources.shapes;
+        let when = declared.when.as_ref().map(|when| context.membership_of(when));
+        let fields = match &declared.document {
+            Some(document) => context.document(document),
+            None => context.default_document(declared.span),
+        };
+        context.place = Where::Option;
+        let mut options = context.options(*kind, declared);
+        if *kind == SinkKind::Cosmos {
+            context.cosmos_id(declared, &fields, &mut options);
+        }
+        let connection: Arc<str> = declared.via.as_ref().map_or(word.into(), |via| via.text.clone());
+        let name = options.all.iter().find(|option| &*option.name == "name").and_then(|option| match &option.value {
+            typed::OptionValue::Constant(Value::Text(text)) => Some(Arc::from(text.as_str())),
+            _ => None,
+        });
+        Some(typed::Into {
+            kind: *kind,
+            name: name.unwrap_or_else(|| connection.clone()),
+            connection,
+            when,
+            document: fields.into_iter().map(|field| (field.name, field.expr)).collect(),
+            locals: context.locals_used,
+            options,
+            span: declared.span,
+        })
+    }
+}
+
+impl Context<'_, '_> {
+    fn options(&mut self, kind: SinkKind, declared: &ast::Into) -> SinkOptions {
+        let mut options = SinkOptions::default();
+        let (required, own) = table(kind);
+        for (index, option) in declared.options.iter().enumerate() {
+            if declared.options[..index].iter().any(|other| other.name.text == option.name.text) {
+                self.report(option_twice(option));
+                continue;
+            }
+            let row = own.iter().chain(COMMON).find(|(name, ..)| *name == &*option.name.text);
+            let Some((name, class, takes)) = row else {
+                self.unknown_option(kind, option, own);
+                continue;
+            };
+            if let Some(value) = self.option(*takes, option) {
+                self.keep(name, &value, &mut options);
+                options.all.push(SinkOption { name: (*name).into(), class: *class, value });
+            }
+        }
+        if let Some(required) = required
+            && !declared.options.iter().any(|option| &*option.name.text == required)
+        {
+            let message = format!("`into {}` needs `{required}`", declared.sink.text);
+            let diagnostic =
+                Diagnostic::error(codes::OPTION_MISSING, message, declared.sink.span, format!("no `{required}`"));
+            let example = if required == "topic" { "events".into() } else { "\"…\"".to_owned() };
+            self.report(
+                diagnostic.with_help(format!("write `into {} {{ {required}: {example} }}`", declared.sink.text)),
+            );
+        }
+        options
+    }
+
+    fn unknown_option(&mut self, kind: SinkKind, option: &OptionEntry, own: &[Row]) {
+        let word = &*option.name.text;
+        let message = format!("this sink has no option `{word}`");
+        let diagnostic = Diagnostic::error(codes::UNKNOWN_OPTION, message, option.name.span, "not known");
+        let help = match (kind, word) {
+            (SinkKind::Cosmos, "id") => Some("name it in the document: `as { id: … }`".to_owned()),
+            _ => suggest(word, "options", own.iter().chain(COMMON).map(|(name, ..)| *name)),
+        };
+        self.report(Diagnostic { help, ..diagnostic });
+    }
+
+    fn option(&mut self, takes: Takes, option: &OptionEntry) -> Option<typed::OptionValue> {
+        let name = &*option.name.text;
+        let value = match (&option.value, takes) {
+            (OptionValue::Block(entries), Takes::Block) => return self.option_block(entries),
+            (OptionValue::Expr(value), Takes::Block) if matches!(value.kind, E::Record(_)) => {
+                return self.option_record(value);
+            }
+            (OptionValue::Expr(value), _) => value,
+            (OptionValue::Types(_) | OptionValue::Block(_), _) => {
+                self.wrong_value(name, takes, option.span);
+                return None;
+            }
+        };
+        let constant = |context: &mut Self, ty: &Ty| {
+            let place = std::mem::replace(&mut context.place, Where::Constant);
+            let checked = context.expr(value, Some(ty));
+            context.place = place;
+            let fits = checked.ty == *ty;
+            let found = super::constant::fold(&checked.expr).filter(|_| fits);
+            if found.is_none() && !checked.ty.is_error() {
+                context.wrong_value(name, takes, value.span);
+            }
+            found.map(typed::OptionValue::Constant)
+        };
+        match takes {
+            Takes::Text => constant(self, &Ty::TEXT),
+            Takes::Bool => constant(self, &Ty::Bool),
+            Takes::Int => constant(self, &Ty::Int).filter(|value| self.is_positive(value, value_span(option))),
+            Takes::Duration => {
+                constant(self, &Ty::Duration).filter(|value| self.is_positive(value, value_span(option)))
+            }
+            Takes::OneOf(words) => match text(value) {
+                Some(text) if words.contains(&text.as_str()) => Some(typed::OptionValue::Constant(Value::text(text))),
+                _ => {
+                    self.wrong_value(name, takes, value.span);
+                    None
+                }
+            },
+            Takes::Expr => {
+                let checked = self.expr(value, None);
+                (!checked.ty.is_error()).then_some(typed::OptionValue::Expr(checked.expr))
+            }
+            Takes::KeyExpr => self.key_expr(value, option).map(typed::OptionValue::Expr),
+            Takes::Id => self.id_expr(value).map(typed::OptionValue::Expr),
+            Takes::TextList => self.text_list(value, name),
+            Takes::Topic => self.topic_option(value),
+            Takes::Block => {
+                self.wrong_value(name, takes, value.span);
+                None
+            }
+        }
+    }
+
+    fn is_positive(&mut self, value: &typed::OptionValue, span: Span) -> bool {
+        let positive = match value {
+            typed::OptionValue::Constant(Value::Int(value) | Value::Duration(value)) => *value > 0,
+            _ => true,
+        };
+        if !positive {
+            let diagnostic =
+                Diagnostic::error(codes::OPTION_VALUE, "this is more than zero", span, "not more than zero");
+            self.report(diagnostic.with_help("leave the option out"));
+        }
+        positive
+    }
+
+    fn wrong_value(&mut self, name: &str, takes: Takes, span: Span) {
+        let what = match takes {
+            Takes::Text => "a text in quotes".to_owned(),
+            Takes::Bool => "`true` or `false`".into(),
+            Takes::Int => "a whole number".into(),
+            Takes::Duration => "a duration, as in `24h`".into(),
+            Takes::OneOf(words) => format!("one of \"{}\"", words.join("\", \"")),
+            Takes::Expr | Takes::KeyExpr | Takes::Id => "an expression".into(),
+            Takes::Block => "a block, as in `{ max_items: 100 }`".into(),
+            Takes::TextList => "a list of texts".into(),
+            Takes::Topic => "the name of a topic".into(),
+        };
+        let message = format!("`{name}` takes {what}");
+        let diagnostic = Diagnostic::error(codes::OPTION_VALUE, message, span, "not this");
+        self.report(diagnostic.with_help(format!("write `{name}: …` with {what}")));
+    }
+
+    /// Options that the engine itself reads.
+    fn keep(&mut self, name: &str, value: &typed::OptionValue, options: &mut SinkOptions) {
+        use typed::OptionValue::{Constant, Expr};
+        match (name, value) {
+            ("omit_none", Constant(Value::Bool(value))) => options.omit_none = *value,
+            ("decimals", Constant(Value::Text(value))) => options.decimals_as_numbers = value.as_str() == "number",
+            ("ints", Constant(Value::Text(value))) => options.ints_as_text = value.as_str() == "string",
+            ("ttl", Constant(Value::Duration(micros))) => {
+                options.ttl = Some(Duration::from_micros(micros.unsigned_abs()));
+            }
+            ("max_items", Constant(Value::Int(value))) => options.max_items = Some(value.unsigned_abs()),
+            ("container" | "index" | "table" | "topic", Constant(Value::Text(value))) => {
+                options.place = Some(value.as_str().into());
+            }
+            ("id", Expr(value)) => options.id = Some(value.clone()),
+            _ => {}
+        }
+    }
+
+    fn option_block(&mut self, entries: &[OptionEntry]) -> Option<typed::OptionValue> {
+        let mut values = Vec::new();
+        for entry in entries {
+            let value = match &entry.value {
+                OptionValue::Block(entries) => self.option_block(entries)?,
+                OptionValue::Expr(value) => self.free_option(value)?,
+                OptionValue::Types(names) => {
+                    self.wrong_value(&entry.name.text, Takes::Text, names.first().map_or(entry.span, |name| name.span));
+                    return None;
+                }
+            };
+            values.push((entry.name.text.clone(), value));
+        }
+        Some(typed::OptionValue::Block(values))
+    }
+
+    fn option_record(&mut self, value: &ast::Expr) -> Option<typed::OptionValue> {
+        let E::Record(parts) = &value.kind else { return None };
+        let mut values = Vec::new();
+        for part in parts {
+            match part {
+                ast::RecordPart::Field { name, value } => values.push((name.text.clone(), self.free_option(value)?)),
+                ast::RecordPart::Spread(value) => {
+                    self.wrong_value("…", Takes::Text, value.span);
+                    return None;
+                }
+            }
+        }
+        Some(typed::OptionValue::Block(values))
+    }
+
+    /// A value in a block of the target's own options: a constant, a list or a block of them, else over key and state.
+    fn free_option(&mut self, value: &ast::Expr) -> Option<typed::OptionValue> {
+        match &value.kind {
+            E::Record(_) => self.option_record(value),
+            E::List(items) => {
+                let items: Option<Vec<_>> = items.iter().map(|item| self.free_option(item)).collect();
+                items.map(typed::OptionValue::List)
+            }
+            _ => {
+                let checked = self.expr(value, None);
+                if checked.ty.is_error() {
+                    return None;
+                }
+                Some(match super::constant::fold(&checked.expr) {
+                    Some(value) => typed::OptionValue::Constant(value),
+                    None => typed::OptionValue::Expr(checked.expr),
+                })
+            }
+        }
+    }
+
+    fn text_list(&mut self, value: &ast::Expr, name: &str) -> Option<typed::OptionValue> {
+        let items = match &value.kind {
+            E::List(items) => items.iter().map(text).collect::<Option<Vec<_>>>(),
+            _ => None,
+        };
+        match items {
+            Some(items) => {
+                let item = |item: String| typed::OptionValue::Constant(Value::text(item));
+                Some(typed::OptionValue::List(items.into_iter().map(item).collect()))
+            }
+            None => {
+                self.wrong_value(name, Takes::TextList, value.span);
+                None
+            }
+        }
+    }
+
+    fn topic_option(&mut self, value: &ast::Expr) -> Option<typed::OptionValue> {
+        let scope = self.globals.names.scope(self.file);
+        let found = match word(value).map(|word| (word, scope.sources.get(word))) {
+            Some((_, Some(SourceDecl::Topic(topic)))) => Ok(topic.log_name.value.clone()),
+            Some((word, _)) => {
+                let topics = scope.sources.iter().filter(|(_, decl)| matches!(decl, SourceDecl::Topic(_)));
+                Err((
+                    format!("there is no topic `{word}`"),
+                    suggest(word, "topics here", topics.map(|(name, _)| *name)),
+                ))
+            }
+            None => Err(("`topic` takes the name of a topic".into(), Some("declare it: topic events = \"…\"".into()))),
+        };
+        match found {
+            Ok(name) => Some(typed::OptionValue::Constant(Value::text(name))),
+            Err((message, help)) => {
+                let diagnostic = Diagnostic::error(codes::UNKNOWN_TOPIC, message, value.span, "not found");
+                self.report(Diagnostic { help, ..diagnostic });
+                None
+            }
+        }
+    }
+
+    /// An option that must not change while a row lives: over the key alone.
+    fn key_expr(&mut self, value: &ast::Expr, option: &OptionEntry) -> Option<typed::Expr> {
+        let state = std::mem::take(&mut self.state);
+        let checked = self.expr(value, None);
+        self.state = state;
+        if checked.ty.is_error() {
+            return None;
+        }
+        if !checked.ty.is_scalar() {
+            self.wrong_value(&option.name.text, Takes::Text, value.span);
+            return None;
+        }
+        Some(checked.expr)
+    }
+
+    /// An id: it must hold every part of the key, so that no two rows share it.
+    fn id_expr(&mut self, value: &ast::Expr) -> Option<typed::Expr> {
+        let parts = self.id_parts(value);
+        let all = parts.is_some_and(|parts| (0..self.key.len()).all(|part| parts.contains(&part)));
+        if !all {
+            let names: Vec<String> = self.key.iter().map(|part| part.name.text.to_string()).collect();
+            let template: Vec<String> = names.iter().map(|name| format!("${{{name}}}")).collect();
+            let message = "two rows could get the same id here";
+            let label = format!("does not hold every part of the key ({})", names.join(", "));
+            let help = match names.as_slice() {
+                [only] => format!("write `{only}`, `string({only})` or a template with it; or leave the id out"),
+                _ => format!("write \"{}\", or leave the id out", template.join("|")),
+            };
+            self.report(Diagnostic::error(codes::ID_NOT_UNIQUE, message, value.span, label).with_help(help));
+            return None;
+        }
+        let checked = self.expr(value, None);
+        self.as_text(checked)
+    }
+
+    fn as_text(&mut self, checked: Checked) -> Option<typed::Expr> {
+        match &checked.ty {
+            ty if ty.is_error() => None,
+            Ty::Text(_) => Some(checked.expr),
+            _ => {
+                let span = checked.expr.span;
+                Some(self.node(typed::ExprKind::Interpolate(vec![checked.expr]), Ty::TEXT, span).expr)
+            }
+        }
+    }
+
+    /// The parts of the key in `k`, `string(k)`, or a template of them; `None` for any other form.
+    fn id_parts(&self, value: &ast::Expr) -> Option<Vec<usize>> {
+        match &value.kind {
+            E::Bracketed(inner) => self.id_parts(inner),
+            E::Name(name) => Some(vec![self.key.iter().position(|part| part.name.text == name.text)?]),
+            E::Call { callee, arguments } if word(callee) == Some("string") => match arguments.as_slice() {
+                [only] => self.id_parts(&only.value),
+                _ => None,
+            },
+            E::String(parts) => {
+                let mut found = Vec::new();
+                for part in parts {
+                    if let StringPart::Expr(expr) = part {
+                        found.extend(self.id_parts(expr)?);
+                    }
+                }
+                Some(found)
+            }
+            _ => None,
+        }
+    }
+
+    /// A Cosmos document that names its `id`: a text that holds the whole key.
+    fn cosmos_id(&mut self, declared: &ast::Into, fields: &[DocumentField], options: &mut SinkOptions) {
+        let Some(field) = fields.iter().find(|field| &*field.name == "id") else { return };
+        let written = declared.document.as_ref().and_then(|document| match &document.kind {
+            E::Record(parts) => parts.iter().find_map(|part| match part {
+                ast::RecordPart::Field { name, value } if &*name.text == "id" => Some(value),
+                _ => None,
+            }),
+            _ => None,
+        });
+        if !matches!(field.ty, Ty::Text(_) | Ty::Error | Ty::Var(_)) {
+            let span = written.map_or(declared.sink.span, |written| written.span);
+            let message = format!("the `id` of a Cosmos document is text, and this is `{}`", field.ty);
+            let diagnostic = Diagnostic::error(codes::ID_NOT_TEXT, message, span, format!("this is `{}`", field.ty));
+            self.report(
+                diagnostic.with_help("write `id: string(…)`, or leave `id` out and the engine makes it from the key"),
+            );
+            return;
+        }
+        options.id = match written {
+            Some(written) => self.id_expr(written),
+            // The default document: `id` is a part of the key, or a field of the state, which is no id.
+            None if self.key.len() == 1 && &*self.key[0].name.text == "id" => Some(field.expr.clone()),
+            None => {
+                let message = "a field `id` of the default document would be the id of the Cosmos document";
+                let diagnostic =
+                    Diagnostic::error(codes::ID_NOT_UNIQUE, message, declared.sink.span, "shows all fields");
+                self.report(diagnostic.with_help("name the fields with `as { … }`"));
+                None
+            }
+        };
+    }
+}
+
+fn value_span(option: &OptionEntry) -> Span {
+    match &option.value {
+        OptionValue::Expr(value) => value.span,
+        _ => option.span,
+    }
+}
