@@ -61,7 +61,7 @@ fn field(name: &str, ty: Type, default: Option<Value<'static>>) -> StateField {
 
 fn used(name: &str, ty: Type) -> Slot {
     let optional_at = vec![ty.is_optional()];
-    Slot { path: vec![name.into()], ty, optional_at, default: None, span: NONE }
+    Slot { path: vec![name.into()], ty, optional_at, default: None, text_or_int: false, span: NONE }
 }
 
 fn text() -> Type {
