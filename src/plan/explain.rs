@@ -9,9 +9,9 @@ use crate::language::typed::{
 use crate::plan::print::{Printer, constant_text, path_text, type_text};
 use crate::plan::text::{action_text, events};
 use crate::plan::{Fingerprint, Plan};
-use crate::value::{Type, Value};
+use crate::value::{Type, Value, text};
 
-/// How many lists and sections a row of the table has before its text.
+/// The width of the column of names.
 const NAME_WIDTH: usize = 10;
 
 /// The pipeline of a projection.
@@ -29,7 +29,7 @@ pub fn explain(plan: &Plan) -> String {
     steps.table(
         "state",
         projection.state.iter().filter(|field| !field.hidden).map(|field| {
-            let default = field.default.as_ref().map(|value| format!(" = {}", constant_text(value, &field.ty)));
+            let default = field.default.as_ref().map(|value| format!(" = {}", shown(value, &field.ty)));
             format!("{}: {}{}", field.name, type_text(&field.ty), default.unwrap_or_default())
         }),
     );
@@ -215,14 +215,20 @@ fn target(sink: &Into) -> String {
         if let OptionValue::Constant(value) = &option.value
             && *option.name != *"name"
         {
-            text.push_str(&format!("  {} {}{class}", option.name, constant(value)));
+            text.push_str(&format!("  {} {}{class}", option.name, shown(value, &Type::None)));
         }
     }
     text
 }
 
-fn constant(value: &Value<'_>) -> String {
-    constant_text(value, &Type::None)
+/// A constant as an author writes it.
+fn shown(value: &Value<'_>, ty: &Type) -> String {
+    match value {
+        Value::Decimal(_) => text::of(value, ty),
+        Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
+        Value::Set(items) if items.is_empty() => "{}".to_owned(),
+        _ => constant_text(value, ty),
+    }
 }
 
 fn on_error(projection: &Projection) -> String {

@@ -81,7 +81,7 @@ fn fold_constants(projection: &mut Projection) {
 fn constant(expr: &Expr, projection: &Projection, regexes: &mut Regexes) -> Option<Value<'static>> {
     let context =
         Context { projection, program: None, view: None, key_text: "", exists: false, class: FaultClass::Eval };
-    let mut evaluator = Evaluator { context: &context, state: &[], locals: &mut Vec::new(), regexes };
+    let mut evaluator = Evaluator { context: &context, state: &[], locals: &mut [], regexes };
     evaluator.eval(expr).ok().map(Value::into_static)
 }
 

@@ -71,6 +71,8 @@ impl PartialEq for Value<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::Enum(a), Value::Enum(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
             _ => self.cmp(other) == Ordering::Equal,
         }
     }

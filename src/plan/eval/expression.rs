@@ -1,7 +1,9 @@
 //! Expressions → values.
 
+use std::cmp::Ordering;
+
 use crate::language::codes;
-use crate::language::typed::{Arm, BinaryOp, Envelope, Expr, ExprKind, FaultClass, Pattern};
+use crate::language::typed::{Arm, BinaryOp, Conversion, Envelope, Expr, ExprKind, FaultClass, Pattern};
 use crate::plan::eval::{Context, Regexes, arithmetic, convert};
 use crate::plan::{Fault, functions, key};
 use crate::value::{AsKey, Type, Value, text};
@@ -10,7 +12,7 @@ use crate::value::{AsKey, Type, Value, text};
 pub(crate) struct Evaluator<'e, 'a> {
     pub context: &'e Context<'a>,
     pub state: &'e [Value<'static>],
-    pub locals: &'e mut Vec<Value<'a>>,
+    pub locals: &'e mut [Value<'a>],
     pub regexes: &'e mut Regexes,
 }
 
@@ -33,20 +35,29 @@ impl<'a> Operand<'_, 'a> {
 }
 
 impl<'e, 'a> Evaluator<'e, 'a> {
+    // Leaves are the most of what is evaluated, and take none of the stack that operators need.
+    #[inline]
     pub fn eval(&mut self, expr: &'a Expr) -> Evaluated<'a> {
         Ok(match &expr.kind {
             ExprKind::Constant(value) => constant(value),
             ExprKind::Slot(index) => self.slot(*index),
             ExprKind::State(index) => self.state[*index].clone(),
             ExprKind::Local(index) => self.locals[*index].clone(),
+            _ => return self.operator(expr),
+        })
+    }
+
+    #[inline(never)]
+    fn operator(&mut self, expr: &'a Expr) -> Evaluated<'a> {
+        Ok(match &expr.kind {
+            ExprKind::Constant(_) | ExprKind::Slot(_) | ExprKind::State(_) | ExprKind::Local(_) => {
+                return self.eval(expr);
+            }
             ExprKind::Key(index) => self.key(*index),
             ExprKind::Envelope(envelope) => self.envelope(*envelope, expr)?,
             ExprKind::Exists | ExprKind::Not(_) | ExprKind::And(..) | ExprKind::Or(..) => Value::Bool(self.test(expr)?),
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right, expr)?,
-            ExprKind::Negate(value) => {
-                let value = self.eval(value)?;
-                arithmetic::negate(&value).ok_or_else(|| self.overflow(expr, &format!("-{}", shown(&value))))?
-            }
+            ExprKind::Negate(value) => self.negate(value, expr)?,
             ExprKind::Coalesce(left, right) => match self.eval(left)? {
                 Value::None => self.eval(right)?,
                 value => value,
@@ -78,12 +89,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
             ExprKind::Set(items) => Value::set(self.all(items)?),
             ExprKind::Map(entries) => self.map(entries)?,
             ExprKind::Interpolate(parts) => self.interpolate(parts)?,
-            ExprKind::Convert { conversion, value } => {
-                let from = &value.ty;
-                let value = self.eval(value)?;
-                convert::convert(value, *conversion, from, &expr.ty)
-                    .map_err(|misfit| misfit.fault(self.context, expr.span))?
-            }
+            ExprKind::Convert { conversion, value } => self.convert(*conversion, value, expr)?,
             ExprKind::Call { function, arguments } => functions::call(self, *function, arguments, expr)?,
             ExprKind::Lambda { .. } => unreachable!("a lambda is only an argument"),
         })
@@ -102,6 +108,16 @@ impl<'e, 'a> Evaluator<'e, 'a> {
     }
 
     fn compare(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr) -> Result<bool, Box<Fault>> {
+        if let Some(order) = self.plain_order(left, right)
+            && let Some(holds) = holds(op, order)
+        {
+            return Ok(holds);
+        }
+        self.compare_values(op, left, right)
+    }
+
+    #[inline(never)]
+    fn compare_values(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr) -> Result<bool, Box<Fault>> {
         let (left, right) = (self.operand(left)?, self.operand(right)?);
         let (left, right) = (left.get(), right.get());
         Ok(match op {
@@ -125,6 +141,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         })
     }
 
+    #[inline(never)]
     fn binary(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr, expr: &'a Expr) -> Evaluated<'a> {
         if is_comparison(op) {
             return Ok(Value::Bool(self.compare(op, left, right)?));
@@ -135,16 +152,33 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         result.ok_or_else(|| self.overflow(expr, &format!("{} {} {}", shown(a), op_text(op), shown(b))))
     }
 
+    #[inline(never)]
+    fn negate(&mut self, value: &'a Expr, expr: &'a Expr) -> Evaluated<'a> {
+        let value = self.eval(value)?;
+        arithmetic::negate(&value).ok_or_else(|| self.overflow(expr, &format!("-{}", shown(&value))))
+    }
+
+    #[inline(never)]
+    fn convert(&mut self, conversion: Conversion, value: &'a Expr, expr: &'a Expr) -> Evaluated<'a> {
+        let from = &value.ty;
+        let value = self.eval(value)?;
+        let converted = convert::convert(value, conversion, from, &expr.ty);
+        converted.map_err(|misfit| misfit.fault(self.context, expr.span))
+    }
+
+    #[inline]
     fn slot(&self, index: usize) -> Value<'a> {
-        let view = self.context.view.as_ref().expect("slots are read only with an event");
+        let view = self.context.view.expect("slots are read only with an event");
         view.buffer.value(view.slots[index])
     }
 
+    #[inline(never)]
     fn key(&self, index: usize) -> Value<'a> {
         let part = &self.context.projection.key[index];
         key::part(self.context.key_text, index, &part.ty).expect("the engine wrote the key text from this type")
     }
 
+    #[inline(never)]
     fn field(&mut self, base: &'a Expr, index: usize) -> Evaluated<'a> {
         let base = self.operand(base)?;
         Ok(match base.get() {
@@ -153,6 +187,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         })
     }
 
+    #[inline(never)]
     fn index(&mut self, base: &'a Expr, index: &'a Expr) -> Evaluated<'a> {
         let (base, index) = (self.operand(base)?, self.operand(index)?);
         let found = match (base.get(), index.get()) {
@@ -163,6 +198,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         Ok(found.cloned().unwrap_or(Value::None))
     }
 
+    #[inline(never)]
     fn matched(&mut self, subject: &'a Expr, arms: &'a [Arm]) -> Evaluated<'a> {
         let subject = self.eval(subject)?;
         for arm in arms {
@@ -194,15 +230,18 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         }
     }
 
+    #[inline(never)]
     fn all(&mut self, exprs: &'a [Expr]) -> Result<Vec<Value<'static>>, Box<Fault>> {
         exprs.iter().map(|expr| Ok(self.eval(expr)?.into_static())).collect()
     }
 
+    #[inline(never)]
     fn map(&mut self, entries: &'a [(Expr, Expr)]) -> Evaluated<'a> {
         let entries = entries.iter().map(|(k, v)| Ok((self.eval(k)?.into_static(), self.eval(v)?.into_static())));
         Ok(Value::map(entries.collect::<Result<Vec<_>, Box<Fault>>>()?))
     }
 
+    #[inline(never)]
     fn interpolate(&mut self, parts: &'a [Expr]) -> Evaluated<'a> {
         let mut joined = String::new();
         for part in parts {
@@ -212,6 +251,7 @@ impl<'e, 'a> Evaluator<'e, 'a> {
         Ok(Value::text(joined))
     }
 
+    #[inline(never)]
     fn envelope(&mut self, envelope: Envelope, expr: &'a Expr) -> Evaluated<'a> {
         let view = self.context.view.expect("the envelope is read only with an event");
         let record = view.record;
@@ -291,6 +331,19 @@ fn constant<'a>(value: &'a Value<'static>) -> Value<'a> {
         Value::Text(text) => Value::borrowed(text.as_str()),
         other => other.clone(),
     }
+}
+
+/// What an order means for a comparison.
+fn holds(op: BinaryOp, order: Ordering) -> Option<bool> {
+    Some(match op {
+        BinaryOp::Equal => order.is_eq(),
+        BinaryOp::NotEqual => order.is_ne(),
+        BinaryOp::Less => order.is_lt(),
+        BinaryOp::LessOrEqual => order.is_le(),
+        BinaryOp::Greater => order.is_gt(),
+        BinaryOp::GreaterOrEqual => order.is_ge(),
+        _ => return None,
+    })
 }
 
 fn is_comparison(op: BinaryOp) -> bool {

@@ -9,6 +9,7 @@ pub(crate) mod arithmetic;
 mod convert;
 mod expression;
 mod place;
+mod scalar;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,6 @@ pub enum Effect {
 /// Memory that evaluations share, one per thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    locals: Vec<Value<'static>>,
     undo: Vec<Undo>,
     pub(crate) regexes: Regexes,
 }
@@ -68,7 +68,7 @@ pub(crate) type Regexes = HashMap<Box<str>, Regex>;
 pub(crate) struct Context<'a> {
     pub projection: &'a Projection,
     pub program: Option<&'a EventProgram>,
-    pub view: Option<EventView<'a>>,
+    pub view: Option<&'a EventView<'a>>,
     pub key_text: &'a str,
     pub exists: bool,
     /// The class of a fault here.
@@ -90,7 +90,7 @@ pub fn filter(
     scratch: &mut Scratch,
 ) -> Result<bool, Box<Fault>> {
     let Some(filter) = &program.filter else { return Ok(true) };
-    let context = event_context(projection, program, view, FaultClass::Eval);
+    let context = event_context(projection, program, &view, FaultClass::Eval);
     with_locals(scratch, program.locals, |locals, scratch| {
         Evaluator { context: &context, state: &[], locals, regexes: &mut scratch.regexes }.test(filter)
     })
@@ -104,7 +104,7 @@ pub fn key(
     scratch: &mut Scratch,
     out: &mut String,
 ) -> Result<(), Box<Fault>> {
-    let context = event_context(projection, program, view, FaultClass::Key);
+    let context = event_context(projection, program, &view, FaultClass::Key);
     let start = out.len();
     let written = with_locals(scratch, program.locals, |locals, scratch| {
         let mut evaluator = Evaluator { context: &context, state: &[], locals, regexes: &mut scratch.regexes };
@@ -134,7 +134,7 @@ pub fn fold<'a>(
     exists: bool,
     scratch: &mut Scratch,
 ) -> Result<Effect, Box<Fault>> {
-    let context = Context { key_text, exists, ..event_context(projection, program, view, FaultClass::Eval) };
+    let context = Context { key_text, exists, ..event_context(projection, program, &view, FaultClass::Eval) };
     with_locals(scratch, program.locals, |locals, scratch| statement::run(&context, row, locals, scratch))
 }
 
@@ -156,7 +156,7 @@ pub fn member(
 fn event_context<'a>(
     projection: &'a Projection,
     program: &'a EventProgram,
-    view: EventView<'a>,
+    view: &'a EventView<'a>,
     class: FaultClass,
 ) -> Context<'a> {
     Context { projection, program: Some(program), view: Some(view), key_text: "", exists: false, class }
@@ -167,24 +167,16 @@ pub(crate) fn row_context<'a>(projection: &'a Projection, key_text: &'a str) -> 
     Context { projection, program: None, view: None, key_text, exists: true, class: FaultClass::Sink }
 }
 
-/// Lends the scratch's locals for one evaluation.
+/// Lends room for locals to one evaluation: on the stack unless there are very many.
 pub(crate) fn with_locals<'a, T>(
     scratch: &mut Scratch,
     count: usize,
-    evaluate: impl FnOnce(&mut Vec<Value<'a>>, &mut Scratch) -> T,
+    evaluate: impl FnOnce(&mut [Value<'a>], &mut Scratch) -> T,
 ) -> T {
-    if count == 0 {
-        return evaluate(&mut Vec::new(), scratch);
+    match count {
+        0 => evaluate(&mut [], scratch),
+        1..=4 => evaluate(&mut [const { Value::None }; 4], scratch),
+        5..=16 => evaluate(&mut [const { Value::None }; 16], scratch),
+        many => evaluate(&mut vec![Value::None; many], scratch),
     }
-    let mut locals = recycled(std::mem::take(&mut scratch.locals));
-    locals.resize(count, Value::None);
-    let result = evaluate(&mut locals, scratch);
-    scratch.locals = recycled(locals);
-    result
-}
-
-/// The memory of an emptied vector, for values of another lifetime. Collecting in place keeps the allocation.
-fn recycled<'b>(mut values: Vec<Value<'_>>) -> Vec<Value<'b>> {
-    values.clear();
-    values.into_iter().map(|_| unreachable!("it was cleared")).collect()
 }

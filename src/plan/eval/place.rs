@@ -176,6 +176,7 @@ pub(super) fn remove<'a>(row: &mut Row, undo: &mut Vec<Undo>, target: Target<'a>
 }
 
 /// What a place holds after `op value`; `None` when it stays as it is.
+#[inline(never)]
 fn changed<'a>(
     current: &Value<'static>,
     change: &Change<'a>,

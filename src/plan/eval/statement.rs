@@ -1,7 +1,7 @@
 //! Statements → changes of one row, all or nothing.
 
 use crate::language::codes;
-use crate::language::typed::{Aggregate, AssignOp, Expr, PlaceStep, Stmt, StmtArm, StmtKind};
+use crate::language::typed::{Aggregate, AssignOp, Expr, Place, PlaceStep, Stmt, StmtArm, StmtKind};
 use crate::plan::eval::place::{self, Change, Target};
 use crate::plan::eval::{Context, Effect, Evaluator, Regexes, Scratch, arithmetic};
 use crate::plan::{Fault, Row};
@@ -17,7 +17,7 @@ enum Flow {
 struct Handler<'e, 'a> {
     context: &'e Context<'a>,
     row: &'e mut Row,
-    locals: &'e mut Vec<Value<'a>>,
+    locals: &'e mut [Value<'a>],
     undo: &'e mut Vec<place::Undo>,
     regexes: &'e mut Regexes,
     touched: bool,
@@ -27,7 +27,7 @@ struct Handler<'e, 'a> {
 pub(super) fn run<'a>(
     context: &Context<'a>,
     row: &mut Row,
-    locals: &mut Vec<Value<'a>>,
+    locals: &mut [Value<'a>],
     scratch: &mut Scratch,
 ) -> Result<Effect, Box<Fault>> {
     let body = &context.program.expect("a fold has a program").body;
@@ -79,12 +79,7 @@ impl<'a> Handler<'_, 'a> {
             }
             StmtKind::Match { subject, arms } => return self.matched(subject, arms),
             StmtKind::Let { local, value } => self.locals[*local] = self.evaluator().eval(value)?,
-            StmtKind::Assign { place, op, value } => {
-                let target = self.target(place.field, &place.steps)?;
-                let value = self.evaluator().eval(place::without_contract(value, &place.ty))?;
-                let change = Change { op: *op, value, ty: &place.ty, span: place.span };
-                place::assign(self.context, self.row, self.undo, target, change)?;
-            }
+            StmtKind::Assign { place, op, value } => self.assign(place, *op, value)?,
             StmtKind::Remove { place } => {
                 let target = self.target(place.field, &place.steps)?;
                 place::remove(self.row, self.undo, target);
@@ -93,6 +88,20 @@ impl<'a> Handler<'_, 'a> {
             StmtKind::Skip => return Ok(Flow::Skip),
         }
         Ok(Flow::Next)
+    }
+
+    fn assign(&mut self, place: &'a Place, op: AssignOp, value: &'a Expr) -> Result<(), Box<Fault>> {
+        if place.steps.is_empty()
+            && let Some(plain) = self.evaluator().plain_change(place.field, op, value)
+        {
+            let old = plain.replace(&mut self.row.fields[place.field]);
+            self.undo.push(place::Undo::Field(place.field, old));
+            return Ok(());
+        }
+        let target = self.target(place.field, &place.steps)?;
+        let value = self.evaluator().eval(place::without_contract(value, &place.ty))?;
+        let change = Change { op, value, ty: &place.ty, span: place.span };
+        place::assign(self.context, self.row, self.undo, target, change)
     }
 
     fn matched(&mut self, subject: &'a Expr, arms: &'a [StmtArm]) -> Result<Flow, Box<Fault>> {

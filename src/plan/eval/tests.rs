@@ -34,7 +34,8 @@ fn after(body: Vec<Stmt>) -> (Result<Effect, Box<Fault>>, Row) {
 fn value(expr: Expr) -> Result<Value<'static>, Box<Fault>> {
     let projection = projection(vec![]);
     let event = Event::new("19.95", "NOK", "card", 5);
-    let context = event_context(&projection, &projection.programs[0], event.view(), FaultClass::Eval);
+    let view = event.view();
+    let context = event_context(&projection, &projection.programs[0], &view, FaultClass::Eval);
     let mut locals = vec![Value::None; 8];
     let row = fresh(&projection);
     let mut regexes = Regexes::default();
