@@ -8,10 +8,11 @@ use std::io::{self, BufRead};
 
 use crate::control::binding::{self, BindingError};
 use crate::control::config::{Config, Connection};
+use crate::control::start::kafka_options;
 use crate::decode::scan::{Malformed, Scanner};
 use crate::event::EventTime;
 use crate::sources::SourceError;
-use crate::sources::kafka::{KafkaOptions, KafkaWriter};
+use crate::sources::kafka::KafkaWriter;
 use crate::sources::log::{Envelope, LogWriter};
 
 /// Where to append and how to read a line.
@@ -82,9 +83,7 @@ impl Writer {
         match connection {
             Connection::Log { path } => Ok(Writer::Log(LogWriter::open(&name, &path, what.topic)?)),
             Connection::Kafka(kafka) => {
-                let options = kafka.options.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
-                let (brokers, group) = (kafka.brokers.clone(), kafka.group.clone());
-                let options = KafkaOptions { name, brokers, group, options: options.collect() };
+                let options = kafka_options(name, &kafka);
                 Ok(Writer::Kafka(Box::new(KafkaWriter::open(options, what.topic)?)))
             }
             other => Err(ProduceError::NotWritable { name, kind: other.kind() }),

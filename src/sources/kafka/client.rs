@@ -254,7 +254,8 @@ impl ClientContext for Context {
             Code::AllBrokersDown => heard.all_down = true,
             code if is_refusal(code) => heard.refused = Some(reason.to_owned()),
             Code::BrokerTransportFailure | Code::Resolve | Code::TimedOutQueue | Code::OperationTimedOut => {
-                heard.trouble = Some(reason.to_owned());
+                // What follows is how long it took and how often it was the same.
+                heard.trouble = reason.split(" (after ").next().map(str::to_owned);
             }
             _ => {}
         });

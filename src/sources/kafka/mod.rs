@@ -32,6 +32,8 @@ const ANSWER_PIECE: Duration = Duration::from_millis(500);
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one wait for messages lasts at most; callbacks are served in between.
 const WAIT_PIECE: Duration = Duration::from_millis(100);
+/// How many callbacks are served at once.
+const SERVED_MAX: usize = 32;
 /// How many messages one partition may add before the next has its turn.
 const TURN_MAX: usize = 1000;
 
@@ -305,15 +307,15 @@ fn look_up(
     offset: Offset,
 ) -> Result<RecordBatch, SourceError> {
     let context = consumer.client().context();
+    context.answered();
     let mut list = TopicPartitionList::new();
     let at = rdkafka::Offset::Offset(offset.0);
     let assigned = list.add_partition_offset(&partition.topic, partition.partition, at);
     assigned.and_then(|()| consumer.assign(&list)).map_err(|error| options.error(&error, context))?;
     let mut batch = RecordBatch::of(vec![partition.clone()]);
     let deadline = Instant::now() + ANSWER_TIMEOUT;
-    while Instant::now() < deadline {
+    while Instant::now() < deadline && context.refusal().is_none() && !context.is_all_down() {
         match consumer.poll(WAIT_PIECE) {
-            None if context.refusal().is_some() || context.is_all_down() => break,
             None => {}
             Some(Ok(message)) => {
                 // A later one: this offset is compacted away, or was never a record.
@@ -376,8 +378,9 @@ fn patiently<T>(consumer: &Consumer, question: impl Fn(Duration) -> Result<T, Ka
 
 /// Lets the client make its calls to the context. A message here would be one lost to its partition's queue.
 fn serve_callbacks(consumer: &Consumer) {
-    while let Some(event) = consumer.poll(Duration::ZERO) {
-        if let Ok(message) = event {
+    // A poll that served a callback looks like one that found nothing, so a few are made.
+    for _ in 0..SERVED_MAX {
+        if let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
             consumer.client().context().stray(message.topic(), message.partition());
         }
     }
