@@ -118,17 +118,17 @@ fn envelope<'a>(line: &'a [u8], what: Produce<'_>) -> Result<Envelope<'a>, Strin
 
 /// The key in a bare value: a text, or an integer as its digits.
 fn key_in<'a>(value: &'a str, field: &str) -> Result<Cow<'a, str>, String> {
-    let not_json = |why: Malformed| format!("it is not JSON: {} should stand at byte {}", why.expected, why.at);
+    let not_json = |why: Malformed| format!("it is not JSON: {why}");
     let mut scanner = Scanner::new(value.as_bytes());
     let (mut found, mut first) = (None, true);
     if !scanner.take(b'{') {
         return Err(format!("it is no JSON object, so it has no field `{field}`"));
     }
     while let Some(key) = scanner.member(&mut first).map_err(not_json)? {
-        let name = &value[key.range.start - 1..key.range.end + 1];
+        let name = &value[key.quoted()];
         let place = scanner.value(1).map_err(not_json)?;
         if serde_json::from_str::<String>(name).is_ok_and(|name| name == field) {
-            found = Some(&value[place]);
+            found = Some(&value[place.range()]);
         }
     }
     scanner.finish().map_err(not_json)?;

@@ -23,7 +23,8 @@ pub(super) struct Misfit {
     pub what: String,
 }
 
-type Fit<T> = Result<T, Misfit>;
+/// Boxed, so that what fits is returned in few words.
+pub(super) type Fit<T> = Result<T, Box<Misfit>>;
 
 /// Fills a slot. `raw` is one JSON value and not `null`.
 pub(super) fn into_slot(raw: &str, ty: &Type, buffer: &mut SlotBuffer) -> Fit<Slot> {
@@ -112,7 +113,7 @@ fn nested(raw: &str, ty: &Type) -> Fit<Value<'static>> {
     match ty {
         Type::Optional(_) | Type::None if raw == "null" => Ok(Value::None),
         Type::Optional(inner) => nested(raw, inner),
-        _ if raw == "null" => Err(Misfit { code: codes::MISSING_FIELD, path: String::new(), what: "is null".into() }),
+        _ if raw == "null" => Err(misfit(codes::MISSING_FIELD, "is null".into())),
         Type::String(length_max) => {
             let text = text_of(raw)?.ok_or_else(|| wrong(raw, "a text"))?;
             check_length(&text, *length_max)?;
@@ -138,7 +139,7 @@ fn elements(raw: &str, element: &Type, expected: &str) -> Fit<Vec<Value<'static>
     }
     let (mut found, mut first) = (Vec::new(), true);
     while scanned(scanner.element(&mut first)) {
-        let item = &raw[scanned(scanner.value(1))];
+        let item = &raw[scanned(scanner.value(1)).range()];
         let value = nested(item, element).map_err(|misfit| misfit.inside(&format!("[{}]", found.len())))?;
         found.push(value);
     }
@@ -177,7 +178,7 @@ fn record_of(raw: &str, record: &RecordType) -> Fit<Value<'static>> {
     for (field, item) in record.fields.iter().zip(last) {
         let value = match item {
             None if field.ty.is_optional() => Ok(Value::None),
-            None => Err(Misfit { code: codes::MISSING_FIELD, path: String::new(), what: "is missing".into() }),
+            None => Err(misfit(codes::MISSING_FIELD, "is missing".into())),
             Some(item) => nested(item, &field.ty),
         };
         values.push(value.map_err(|misfit| misfit.inside(&format!(".{}", field.name)))?);
@@ -194,8 +195,8 @@ fn members(raw: &str) -> Fit<impl Iterator<Item = Fit<(Cow<'_, str>, &str)>>> {
     let mut first = true;
     Ok(std::iter::from_fn(move || {
         let key = scanned(scanner.member(&mut first))?;
-        let item = &raw[scanned(scanner.value(1))];
-        let name = unescaped(&raw[key.range.clone()], key.escaped).map_err(|LoneSurrogate| lone_surrogate(raw));
+        let item = &raw[scanned(scanner.value(1)).range()];
+        let name = unescaped(&raw[key.inside.range()], key.escaped).map_err(|LoneSurrogate| lone_surrogate(raw));
         Some(name.map(|name| (name, item)))
     }))
 }
@@ -221,11 +222,8 @@ fn int(raw: &str) -> Fit<i64> {
         return Err(wrong(raw, "an int"));
     }
     let Some(number) = whole(raw) else { return Err(wrong(raw, "an int")) };
-    i64::try_from(number).map_err(|_| Misfit {
-        code: codes::OVERFLOW,
-        path: String::new(),
-        what: format!("is {}, which does not fit an int", shortened(raw)),
-    })
+    let does_not_fit = |_| misfit(codes::OVERFLOW, format!("is {}, which does not fit an int", shortened(raw)));
+    i64::try_from(number).map_err(does_not_fit)
 }
 
 /// A number that has no fraction, whatever way it is written.
@@ -243,11 +241,8 @@ fn decimal(raw: &str, places: Option<u8>) -> Fit<Decimal> {
         b'-' | b'0'..=b'9' => Cow::Borrowed(raw),
         _ => text_of(raw)?.ok_or_else(|| wrong(raw, "a decimal"))?,
     };
-    let does_not_fit = |limit: String| Misfit {
-        code: codes::DECIMAL_FIT,
-        path: String::new(),
-        what: format!("is {}, which does not fit {limit}", shortened(raw)),
-    };
+    let does_not_fit =
+        |limit: String| misfit(codes::DECIMAL_FIT, format!("is {}, which does not fit {limit}", shortened(raw)));
     let number = match Decimal::parse(&text) {
         Ok(number) => number,
         Err(DecimalError::NotANumber) => return Err(wrong(raw, "a decimal")),
@@ -272,10 +267,8 @@ fn parsed<T>(raw: &str, expected: &str, parse: fn(&str) -> Option<T>) -> Fit<T> 
 fn member(raw: &str, ty: &EnumType) -> Fit<u16> {
     let text = text_of(raw)?.ok_or_else(|| wrong(raw, &format!("the text of a {}", ty.name)))?;
     let index = ty.members.iter().position(|(_, wire)| **wire == *text);
-    index.map(|index| index as u16).ok_or_else(|| Misfit {
-        code: codes::CONTRACT,
-        path: String::new(),
-        what: format!("is {}, which no member of {} stands for", shortened(raw), ty.name),
+    index.map(|index| index as u16).ok_or_else(|| {
+        misfit(codes::CONTRACT, format!("is {}, which no member of {} stands for", shortened(raw), ty.name))
     })
 }
 
@@ -284,11 +277,7 @@ fn check_length(text: &str, length_max: Option<u32>) -> Fit<()> {
     if text.len() <= length_max as usize || text.chars().count() <= length_max as usize {
         return Ok(());
     }
-    Err(Misfit {
-        code: codes::CONTRACT,
-        path: String::new(),
-        what: format!("is {:?}, longer than string({length_max})", shortened(text)),
-    })
+    Err(misfit(codes::CONTRACT, format!("is {:?}, longer than string({length_max})", shortened(text))))
 }
 
 /// The inside of a JSON text.
@@ -345,22 +334,25 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
 
 impl Misfit {
     /// The same, seen from the value around it.
-    fn inside(mut self, step: &str) -> Misfit {
+    fn inside(mut self: Box<Self>, step: &str) -> Box<Misfit> {
         self.path.insert_str(0, step);
         self
     }
 }
 
 #[cold]
-pub(super) fn wrong(raw: &str, expected: &str) -> Misfit {
-    let what = format!("is {}, not {expected}", shortened(raw));
-    Misfit { code: codes::WRONG_JSON_TYPE, path: String::new(), what }
+fn misfit(code: &'static str, what: String) -> Box<Misfit> {
+    Box::new(Misfit { code, path: String::new(), what })
 }
 
 #[cold]
-fn lone_surrogate(raw: &str) -> Misfit {
-    let what = format!("is {}, whose escapes stand for no character", shortened(raw));
-    Misfit { code: codes::WRONG_JSON_TYPE, path: String::new(), what }
+pub(super) fn wrong(raw: &str, expected: &str) -> Box<Misfit> {
+    misfit(codes::WRONG_JSON_TYPE, format!("is {}, not {expected}", shortened(raw)))
+}
+
+#[cold]
+fn lone_surrogate(raw: &str) -> Box<Misfit> {
+    misfit(codes::WRONG_JSON_TYPE, format!("is {}, whose escapes stand for no character", shortened(raw)))
 }
 
 /// A value for a message: cut where it gets long.

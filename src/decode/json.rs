@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::decode::convert::{self, Misfit};
+use crate::decode::convert::{self, Fit, Misfit};
 use crate::decode::names::Names;
-use crate::decode::scan::{Malformed, Scanner};
+use crate::decode::scan::{Malformed, Place, Scanner};
 use crate::decode::{Chunk, DecodeCounts, DecodedEvent};
 use crate::event::{Record, RecordBatch};
 use crate::language::codes;
@@ -80,7 +80,7 @@ enum Dropped {
 }
 
 /// The last place of each member that is looked for, in one document.
-type Scratch = Vec<Option<Range<usize>>>;
+type Scratch = Vec<Option<Place>>;
 
 type Faulty<T> = Result<T, Box<Fault>>;
 
@@ -248,11 +248,11 @@ impl Topic {
         }
         let mut first = true;
         while let Some(key) = scanner.member(&mut first).map_err(malformed)? {
-            let name = scanner.slice(&key.range);
+            let name = scanner.slice(key.inside);
             let member = if key.escaped { self.escaped_member(name) } else { self.members.get(name) };
             let value = scanner.value(1).map_err(malformed)?;
             let Some(member) = member else { continue };
-            if let Some(why) = seen(member, scanner.slice(&value))? {
+            if let Some(why) = seen(member, scanner.slice(value))? {
                 return Ok(Some(why));
             }
             scratch[member] = Some(value);
@@ -311,7 +311,7 @@ impl Program {
     fn fill(&self, body: &str, scratch: &Scratch, chunk: &mut Chunk) -> Faulty<()> {
         for field in &self.fields {
             let outermost = match field.member {
-                Some(member) => scratch[member].clone().map(|range| &body[range]),
+                Some(member) => scratch[member].map(|place| &body[place.range()]),
                 None => Some(body.trim_ascii()),
             };
             let slot = field.fill(outermost, &mut chunk.buffer);
@@ -326,7 +326,7 @@ enum Lack {
     /// The value at `path[..=step]` is missing or null.
     Missing { step: usize, null: bool },
     /// The value at `path[..=step]` is no object, or the field does not take it.
-    Wrong { step: usize, misfit: Misfit },
+    Wrong { step: usize, misfit: Box<Misfit> },
 }
 
 impl Field {
@@ -350,7 +350,7 @@ impl Field {
         }
     }
 
-    fn convert(&self, raw: &str, buffer: &mut SlotBuffer) -> Result<Slot, Misfit> {
+    fn convert(&self, raw: &str, buffer: &mut SlotBuffer) -> Fit<Slot> {
         if self.slot.text_or_int {
             return convert::into_key_text(raw, buffer);
         }
@@ -410,7 +410,7 @@ fn utf8(body: &[u8]) -> Faulty<&str> {
 
 #[cold]
 fn malformed(why: Malformed) -> Box<Fault> {
-    fault(codes::MALFORMED, format!("the value is not JSON: {} should stand at byte {}", why.expected, why.at))
+    fault(codes::MALFORMED, format!("the value is not JSON: {why}"))
 }
 
 #[cold]

@@ -5,25 +5,86 @@
 //! accepts exactly RFC 8259, nested at most [`DEPTH_MAX`] deep; the open brackets are the bits of one word, so there is no
 //! recursion. It does not check UTF-8: the caller does, once, over the whole body.
 
+use std::fmt;
 use std::ops::Range;
 
 /// How deep a document may be nested; the outermost object or array is 1.
 pub(crate) const DEPTH_MAX: u32 = 64;
 
-/// Why bytes are no document.
+/// Why bytes are no document. Small, like all that is returned once for each value: it fits into two registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed {
     /// The byte at which it shows.
-    pub at: usize,
-    pub expected: &'static str,
+    pub at: u32,
+    pub expected: Expected,
+}
+
+/// What should stand where a document is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Value,
+    Key,
+    Colon,
+    CommaOrBrace,
+    CommaOrBracket,
+    Digit,
+    Escape,
+    FourHexDigits,
+    Quote,
+    Shallower,
+    End,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Expected::Value => "a value",
+            Expected::Key => "a key",
+            Expected::Colon => "`:`",
+            Expected::CommaOrBrace => "`,` or `}`",
+            Expected::CommaOrBracket => "`,` or `]`",
+            Expected::Digit => "a digit",
+            Expected::Escape => "an escape",
+            Expected::FourHexDigits => "four hexadecimal digits",
+            Expected::Quote => "the closing `\"` of a text",
+            Expected::Shallower => "no more than 64 levels of nesting",
+            Expected::End => "the end",
+        })
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} should stand at byte {}", self.expected, self.at)
+    }
+}
+
+/// Where something stands in a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// A text between its quotes, as it stands in the document.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct RawText {
-    pub range: Range<usize>,
+    pub inside: Place,
     /// Whether it holds a backslash.
     pub escaped: bool,
+}
+
+impl RawText {
+    /// The text with its quotes.
+    pub fn quoted(self) -> Range<usize> {
+        self.inside.start as usize - 1..self.inside.end as usize + 1
+    }
 }
 
 /// A place in a document.
@@ -38,9 +99,9 @@ impl<'a> Scanner<'a> {
         Scanner { bytes, at: 0 }
     }
 
-    /// The bytes in a range that this scanner gave.
-    pub fn slice(&self, range: &Range<usize>) -> &'a [u8] {
-        &self.bytes[range.clone()]
+    /// The bytes in a place that this scanner gave.
+    pub fn slice(&self, place: Place) -> &'a [u8] {
+        &self.bytes[place.range()]
     }
 
     /// The next byte after white space, which is passed.
@@ -63,9 +124,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes one value of any kind, `outer` containers being open around it, and returns where it stands.
-    pub fn value(&mut self, outer: u32) -> Result<Range<usize>, Malformed> {
-        self.peek();
+    #[inline]
+    pub fn value(&mut self, outer: u32) -> Result<Place, Malformed> {
+        let first = self.peek();
         let start = self.at;
+        match first {
+            Some(b'"') => drop(self.text()?),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            _ => self.any(outer)?,
+        }
+        Ok(self.place(start))
+    }
+
+    /// The same, for what is no text and no number: with objects and arrays, the values in them.
+    fn any(&mut self, outer: u32) -> Result<(), Malformed> {
         let (mut objects, mut depth) = (0u64, outer);
         loop {
             let opened = match self.peek() {
@@ -76,18 +148,22 @@ impl<'a> Scanner<'a> {
                 Some(b't') => self.word(b"true").map(|()| false)?,
                 Some(b'f') => self.word(b"false").map(|()| false)?,
                 Some(b'n') => self.word(b"null").map(|()| false)?,
-                _ => return self.expected("a value"),
+                _ => return self.expected(Expected::Value),
             };
             if !opened && self.after_value(outer, &mut objects, &mut depth)? {
-                return Ok(start..self.at);
+                return Ok(());
             }
         }
+    }
+
+    fn place(&self, start: usize) -> Place {
+        Place { start: start as u32, end: self.at as u32 }
     }
 
     /// Opens an object or array; false when it is empty, and closed again.
     fn open(&mut self, close: u8, objects: &mut u64, depth: &mut u32) -> Result<bool, Malformed> {
         if *depth == DEPTH_MAX {
-            return self.expected("at most 64 levels of nesting");
+            return self.expected(Expected::Shallower);
         }
         self.at += 1;
         if self.take(close) {
@@ -115,8 +191,8 @@ impl<'a> Scanner<'a> {
                 }
                 Some(b'}') if in_object => self.at += 1,
                 Some(b']') if !in_object => self.at += 1,
-                _ if in_object => return self.expected("`,` or `}`"),
-                _ => return self.expected("`,` or `]`"),
+                _ if in_object => return self.expected(Expected::CommaOrBrace),
+                _ => return self.expected(Expected::CommaOrBracket),
             }
             *objects >>= 1;
             *depth -= 1;
@@ -131,7 +207,7 @@ impl<'a> Scanner<'a> {
             return Ok(None);
         }
         if !std::mem::take(first) && !self.take(b',') {
-            return self.expected("`,` or `}`");
+            return self.expected(Expected::CommaOrBrace);
         }
         self.key().map(Some)
     }
@@ -142,22 +218,23 @@ impl<'a> Scanner<'a> {
             return Ok(false);
         }
         if !std::mem::take(first) && !self.take(b',') {
-            return self.expected("`,` or `]`");
+            return self.expected(Expected::CommaOrBracket);
         }
         Ok(true)
     }
 
+    #[inline]
     fn key(&mut self) -> Result<RawText, Malformed> {
         if self.peek() != Some(b'"') {
-            return self.expected("a key");
+            return self.expected(Expected::Key);
         }
         let key = self.text()?;
-        if self.take(b':') { Ok(key) } else { self.expected("`:`") }
+        if self.take(b':') { Ok(key) } else { self.expected(Expected::Colon) }
     }
 
     /// Nothing but white space may be left.
     pub fn finish(&mut self) -> Result<(), Malformed> {
-        if self.peek().is_none() { Ok(()) } else { self.expected("the end") }
+        if self.peek().is_none() { Ok(()) } else { self.expected(Expected::End) }
     }
 
     /// Passes a text; the scanner stands at its opening quote.
@@ -171,13 +248,14 @@ impl<'a> Scanner<'a> {
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(RawText { range: start..self.at - 1, escaped });
+                    let inside = Place { start: start as u32, end: self.at as u32 - 1 };
+                    return Ok(RawText { inside, escaped });
                 }
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
                 }
-                _ => return self.expected("the closing `\"` of a text"),
+                _ => return self.expected(Expected::Quote),
             }
         }
     }
@@ -213,11 +291,11 @@ impl<'a> Scanner<'a> {
             Some(b'u') => {
                 let digits = self.bytes.get(self.at + 1..self.at + 5);
                 if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
-                    return self.expected("four hexadecimal digits");
+                    return self.expected(Expected::FourHexDigits);
                 }
                 self.at += 5;
             }
-            _ => return self.expected("an escape"),
+            _ => return self.expected(Expected::Escape),
         }
         Ok(())
     }
@@ -247,20 +325,20 @@ impl<'a> Scanner<'a> {
         while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
             self.at += 1;
         }
-        if self.at == start { self.expected("a digit") } else { Ok(()) }
+        if self.at == start { self.expected(Expected::Digit) } else { Ok(()) }
     }
 
     fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
         if !self.bytes[self.at..].starts_with(word) {
-            return self.expected("a value");
+            return self.expected(Expected::Value);
         }
         self.at += word.len();
         Ok(())
     }
 
     #[cold]
-    fn expected<T>(&self, expected: &'static str) -> Result<T, Malformed> {
-        Err(Malformed { at: self.at, expected })
+    fn expected<T>(&self, expected: Expected) -> Result<T, Malformed> {
+        Err(Malformed { at: self.at as u32, expected })
     }
 }
 
