@@ -299,6 +299,13 @@ impl Source for KafkaSource {
     }
 }
 
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        // ORDER: the queues go before the client that they are queues of.
+        self.readers.clear();
+    }
+}
+
 /// Reads the record at one offset.
 fn look_up(
     options: &KafkaOptions,

@@ -26,7 +26,7 @@ use file::PartitionFile;
 pub(crate) use writer::LogWriter;
 
 /// How long to wait between two looks at files that have not grown.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Reads topics of an event log directory.
 #[derive(Debug)]
