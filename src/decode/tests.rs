@@ -285,6 +285,24 @@ fn other_scalars_are_taken_from_text() {
 }
 
 #[test]
+fn a_field_that_is_only_a_key_takes_a_text_or_an_integer() {
+    let mut key = slot("f", Type::String(None));
+    key.text_or_int = true;
+    let projection = single(vec![key]);
+    for (value, text) in
+        [("\"a\"", "a"), ("7", "7"), ("-7.0", "-7"), ("123456789012345678901", "123456789012345678901")]
+    {
+        let chunk = decode(&projection, format!("{{\"f\": {value}}}"));
+        assert!(chunk.faults.is_empty(), "{:?}", chunk.faults);
+        assert_eq!(chunk.buffer.value(chunk.slots[0]), Value::borrowed(text));
+    }
+    for value in ["1.5", "true", "[1]", "{}"] {
+        assert_eq!(fault(&projection, format!("{{\"f\": {value}}}")).code, codes::WRONG_JSON_TYPE, "{value}");
+    }
+    assert_eq!(fault(&projection, "{}").code, codes::MISSING_FIELD);
+}
+
+#[test]
 fn absence_is_a_fault_or_none_or_the_default() {
     let mut with_default = slot("f", Type::Int);
     with_default.default = Some(Value::Int(3));
