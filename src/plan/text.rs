@@ -91,7 +91,7 @@ impl Sections {
             printer.out.push('\n');
         }
         for (name, expr) in &sink.document {
-            printer.out.push_str(&format!("  {}: {} = ", path_text(&[name.clone()]), type_text(&expr.ty)));
+            printer.out.push_str(&format!("  {}: {} = ", path_text(std::slice::from_ref(name)), type_text(&expr.ty)));
             printer.expr(expr);
             printer.out.push('\n');
         }
@@ -124,7 +124,12 @@ fn slot(slot: &Slot) -> String {
 fn layout(projection: &Projection) -> String {
     let field = |field: &crate::language::typed::StateField| {
         let default = field.default.as_ref().map(|value| format!(" = {}", constant_text(value, &field.ty)));
-        format!("{}: {}{}\n", path_text(&[field.name.clone()]), type_text(&field.ty), default.unwrap_or_default())
+        format!(
+            "{}: {}{}\n",
+            path_text(std::slice::from_ref(&field.name)),
+            type_text(&field.ty),
+            default.unwrap_or_default()
+        )
     };
     projection.state.iter().map(field).collect()
 }

@@ -51,13 +51,10 @@ pub fn to_civil(days: i32) -> (i32, u32, u32) {
 
 /// Reads `YYYY-MM-DD`.
 pub fn parse(text: &str) -> Option<i32> {
-    match text.as_bytes() {
-        [date @ ..] if date.len() == 10 => parse_bytes(date),
-        _ => None,
-    }
+    parse_bytes(text.as_bytes())
 }
 
-/// Reads the ten bytes of `YYYY-MM-DD`.
+/// Reads the bytes of `YYYY-MM-DD`: ten, or they are no date.
 pub(super) fn parse_bytes(text: &[u8]) -> Option<i32> {
     let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = *text else { return None };
     let (high, low) = (two_digits(y0, y1)?, two_digits(y2, y3)?);

@@ -82,7 +82,7 @@ pub fn write(micros: i64, out: &mut impl fmt::Write) -> fmt::Result {
     if total % hour >= minute {
         write!(out, "{}M", total % hour / minute)?;
     }
-    if total % minute > 0 {
+    if !total.is_multiple_of(minute) {
         write!(out, "{}", total % minute / second)?;
         write_fraction((total % second) as i64, out)?;
         out.write_char('S')?;
