@@ -7,9 +7,11 @@ mod completions;
 mod dead_letters;
 mod drop;
 mod exit;
+mod explain;
 mod get;
 mod logging;
 mod produce;
+mod run;
 mod status;
 
 use std::path::PathBuf;
@@ -52,6 +54,10 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Keep the read models of .proj files, and serve them
+    Run(run::Arguments),
+    /// Print the pipeline of projections, or what a code means
+    Explain(explain::Arguments),
     /// Show every projection: lag, checkpoints, faults, what sinks are owed
     Status(status::Arguments),
     /// Print a document
@@ -70,6 +76,8 @@ enum Command {
 impl Command {
     fn run(self, global: &Global) -> Result<Exit, Failure> {
         match self {
+            Command::Run(arguments) => run::run(&arguments, global),
+            Command::Explain(arguments) => explain::run(&arguments, global),
             Command::Status(arguments) => status::run(&arguments, global),
             Command::Get(arguments) => get::run(&arguments, global),
             Command::DeadLetters(arguments) => dead_letters::run(&arguments, global),

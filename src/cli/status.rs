@@ -1,17 +1,27 @@
 //! `projector status`: every projection, from the engine that runs or from the state directory.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::time::Duration;
 
 use crate::cli::{Exit, Failure, Global};
 use crate::control::access::Access;
+use crate::control::config::Config;
 use crate::serve::report::ProjectionReport;
+
+/// How often `--watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Empties a terminal and begins at its top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Print it again every second, until interrupted
+    #[arg(long)]
+    watch: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -22,11 +32,25 @@ enum Format {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failure> {
     let config = global.load_config(&[])?;
-    let reports = Access::open(&config)?.projections()?;
-    let text = match arguments.format {
+    loop {
+        print(&config, arguments.format, arguments.watch)?;
+        if !arguments.watch {
+            return Ok(Exit::Done);
+        }
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+fn print(config: &Config, format: Format, over: bool) -> Result<(), Failure> {
+    let reports = Access::open(config)?.projections()?;
+    let mut out = std::io::stdout().lock();
+    if over && out.is_terminal() {
+        out.write_all(CLEAR.as_bytes())?;
+    }
+    let text = match format {
         Format::Text if reports.is_empty() => {
             eprintln!("no projection has state in {} yet", config.state.dir.display());
-            return Ok(Exit::Done);
+            return Ok(());
         }
         Format::Text => reports.iter().map(describe).collect::<Vec<_>>().join("\n"),
         Format::Json => {
@@ -34,8 +58,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failur
             serde_json::to_string_pretty(&all).expect("reports are plain data") + "\n"
         }
     };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(Exit::Done)
+    out.write_all(text.as_bytes())?;
+    Ok(())
 }
 
 /// A projection as a few indented lines.

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod binding;
+pub mod compile;
 pub mod config;
 pub mod files;
 pub mod produce;

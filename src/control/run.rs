@@ -29,8 +29,8 @@ use crate::runtime::{Engine, EngineError, EngineExit, EngineOptions, Locate};
 use crate::serve::{Served, ServedProjection, serve};
 use crate::state::{Counters, DiskStore, DiskStoreOptions, Snapshot, Store, StoreError};
 
-/// Of `memory_max`, this part is the store's cache; the rest is the engine's.
-const STORE_CACHE_SHARE: u64 = 4;
+/// Of `memory_max`, this part is the store's block cache: the engine leaves it room.
+const STORE_CACHE_SHARE: u64 = 8;
 /// How often a terminal is drawn, and how often a line is written elsewhere.
 const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
 const LINES_INTERVAL: Duration = Duration::from_secs(5);
@@ -111,7 +111,8 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
     let watching = Watch { engine: &engine, statuses, progress: Progress::new(before), started: Instant::now() };
     let end = runtime.block_on(watching.until_the_end(signals, &*store));
     drop(stop_serving);
-    let _ = runtime.block_on(tokio::time::timeout(ANSWERS_TIMEOUT, server)); // who is still reading is cut off
+    // Who is still reading then is cut off.
+    let _ = runtime.block_on(async { tokio::time::timeout(ANSWERS_TIMEOUT, server).await });
     drop(engine);
     Ok(end)
 }
@@ -120,7 +121,7 @@ fn options(config: &Config, store: &Arc<dyn Store>, until_caught_up: bool) -> En
     EngineOptions {
         store: store.clone(),
         checkpoint_interval: config.state.checkpoint_interval,
-        memory_max_bytes: config.state.memory_max_bytes - config.state.memory_max_bytes / STORE_CACHE_SHARE,
+        memory_max_bytes: config.state.memory_max_bytes,
         fold_threads: std::thread::available_parallelism().map_or(1, usize::from),
         until_caught_up,
         shutdown_timeout: config.run.shutdown_timeout,

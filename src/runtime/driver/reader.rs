@@ -102,9 +102,8 @@ impl Reader {
         while let Err(error) = self.find_partitions(true) {
             let unavailable = matches!(error, SourceError::Unavailable { .. });
             if !unavailable || Instant::now() >= start_until {
-                let why = describe(&error);
-                let ended = if unavailable { Ended::Unreachable(why) } else { Ended::Faulted(why) };
-                return self.send(Message::Failed(ended));
+                // A topic that does not exist is no fault of an event either: nothing was reached.
+                return self.send(Message::Failed(Ended::Unreachable(describe(&error))));
             }
             self.wait_for(error)?;
         }
