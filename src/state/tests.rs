@@ -603,6 +603,50 @@ fn a_torn_journal_loses_whole_rounds_from_its_end() {
     assert!(lens.is_sorted_by(|a, b| a >= b) && *lens.last().unwrap() < 18, "{lens:?}");
 }
 
+#[test]
+fn a_hole_in_the_last_round_loses_that_round_and_one_before_it_is_damage() {
+    let tested = OnDisk::new(DiskStore::open);
+    for n in 1..=3 {
+        tested.store().commit(&nth_round(n)).unwrap();
+    }
+    let dir = tested.dir.path().to_owned();
+    let journal = newest_journal(&dir);
+    let len = |journal: &Path| {
+        let bytes = std::fs::read(dir.join(journal)).unwrap();
+        bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1
+    };
+    let before = len(&journal);
+    let wide = vec![7u8; 30_000];
+    let mut round = nth_round(4);
+    round[0].rows.push(RowChange { key: "wide".into(), row: Some(wide.into()) });
+    tested.store().commit(&round).unwrap();
+    drop(tested.store);
+    let after = len(&journal);
+    // Inside the wide row, at every place of a sector's grid; then the same with another round behind it.
+    for hole in (before + 2_000..after - 3_000).step_by(4_096).map(|at| at.next_multiple_of(512)) {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(&dir, copy.path());
+        let mut bytes = std::fs::read(dir.join(&journal)).unwrap();
+        bytes[hole..hole + 512].fill(0);
+        std::fs::write(copy.path().join(&journal), &bytes).unwrap();
+        let store = DiskStore::open(copy.path(), OPTIONS).unwrap();
+        assert_eq!(whole_prefix(&store), 3);
+        store.commit(&nth_round(4)).unwrap();
+        drop(store);
+        assert_eq!(whole_prefix(&DiskStore::open(copy.path(), OPTIONS).unwrap()), 4);
+    }
+    let store = DiskStore::open(&dir, OPTIONS).unwrap();
+    store.commit(&nth_round(5)).unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(dir.join(&journal)).unwrap();
+    let hole = (before + 4_000).next_multiple_of(512);
+    bytes[hole..hole + 512].fill(0);
+    std::fs::write(dir.join(&journal), &bytes).unwrap();
+    let error = DiskStore::open(&dir, OPTIONS).map(drop).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert_eq!(std::fs::read(dir.join(&journal)).unwrap(), bytes);
+}
+
 fn newest_journal(dir: &Path) -> PathBuf {
     let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
     let entries = std::fs::read_dir(dir.join("rows")).unwrap().map(|entry| entry.unwrap().path());

@@ -2,10 +2,11 @@
 //!
 //! A round is one batch of the database's journal, synced before the call returns; only then do readers get the view that
 //! shows it. What a crash leaves is a whole prefix of the rounds. `entry` is the layout, `writer` turns a round into a batch,
-//! `reader` answers from a snapshot, `recovery` opens a directory and mends what a crash left unfinished.
+//! `reader` answers from a snapshot, `recovery` and `journal` open a directory and mends what a crash left unfinished.
 //! It keeps no rows in memory: hot rows are the business of the fold.
 
 mod entry;
+mod journal;
 mod reader;
 mod recovery;
 mod writer;

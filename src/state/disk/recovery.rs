@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
 use fjall::compaction::Leveled;
-use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, KeyspaceCreateOptions};
 
 use crate::event::{Generation, ProjectionName};
 use crate::state::directory::{Contents, Directory, make_folder};
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
+use crate::state::disk::journal;
 use crate::state::disk::reader::DiskSnapshot;
 use crate::state::disk::writer::{Known, List, Writer};
 use crate::state::disk::{DiskStore, DiskStoreOptions, Tables};
@@ -27,9 +28,12 @@ const DATABASE: &str = "rows";
 const ROWS_MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// The other keyspaces are small; large enough not to flush at every checkpoint.
 const SMALL_MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+/// Small tables make short compactions, so that rounds do not pile up in memory behind a long one: 100 MiB less at the peak
+/// of 2 million rows than with the usual 64 MiB, for the same CPU.
+const TABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Bounds what a start replays.
 const JOURNAL_BYTES_MAX: u64 = 192 * 1024 * 1024;
-/// One: a second one turns in circles whenever the first is busy, and cores are few.
+/// One: a second one turns in circles whenever the first is busy (2.6 in place of 1.7 µs of CPU a row).
 const WORKER_THREADS: usize = 1;
 
 pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Result<DiskStore, StoreError> {
@@ -74,15 +78,21 @@ fn open_database(path: &Path, directory: &Arc<Directory>, options: DiskStoreOpti
             _directory: directory.clone(),
         })
     };
-    open().map_err(|error| StoreError::opening(path, error))
+    let reopen = |error| match error {
+        fjall::Error::JournalRecovery(_) if matches!(journal::drop_torn_batch(path), Ok(true)) => {
+            tracing::warn!(path = %path.display(), "a checkpoint that was never synced has been dropped");
+            open()
+        }
+        other => Err(other),
+    };
+    open().or_else(reopen).map_err(|error| StoreError::opening(path, error))
 }
 
 fn keyspace(memtable_bytes: u64) -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .max_memtable_size(memtable_bytes)
-        .data_block_size_policy(BlockSizePolicy::all(4 * 1024))
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
-        .compaction_strategy(Arc::new(Leveled::default()))
+        .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)))
 }
 
 fn read_known(tables: &Tables, snapshot: &DiskSnapshot, name: &ProjectionName) -> Result<Known, StoreError> {

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fjall::{Keyspace, OwnedWriteBatch};
 
@@ -19,6 +21,11 @@ use crate::state::{CheckpointBatch, RowChange, StoreError};
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 /// How many rows one step looks at that removes a dropped generation or unlisted tombstones.
 pub const SWEEP_ROWS_MAX: usize = 10_000;
+
+/// How many rounds may wait in memory to be sorted into files.
+const SEALED_MAX: usize = 2;
+const FLUSH_POLL: Duration = Duration::from_millis(2);
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The one who writes.
 pub struct Writer {
@@ -100,6 +107,7 @@ impl Writer {
     }
 
     pub fn commit(&mut self, round: &[CheckpointBatch]) -> Result<(), StoreError> {
+        self.await_flushes();
         let entries = round.iter().map(|batch| batch.rows.len() + 16).sum();
         let mut synced_batch = self.tables.batch(entries);
         let steps: Result<Vec<_>, _> = round.iter().map(|batch| self.put(&mut synced_batch, batch)).collect();
@@ -109,6 +117,15 @@ impl Writer {
             self.apply(&batch.projection, step);
         }
         Ok(())
+    }
+
+    /// Waits until the database has room for a round: it takes whole rounds into memory and sorts them into files behind.
+    fn await_flushes(&self) {
+        let began = Instant::now();
+        // A bound, since a database that has failed flushes no more: its next commit says so.
+        while self.tables.rows.sealed_memtable_count() >= SEALED_MAX && began.elapsed() < FLUSH_WAIT_MAX {
+            thread::sleep(FLUSH_POLL);
+        }
     }
 
     fn apply(&mut self, projection: &ProjectionName, step: Step) {
