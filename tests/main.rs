@@ -3,4 +3,5 @@
 mod cli;
 mod examples;
 mod kafka;
+mod language;
 mod services;

@@ -3,6 +3,7 @@
 //! One file a command, each with its `Arguments` and a `run`. Commands print data to stdout and everything else to stderr,
 //! and hold no logic of their own: nothing else in the crate knows this module.
 
+mod check;
 mod completions;
 mod dead_letters;
 mod drop;
@@ -10,9 +11,11 @@ mod exit;
 mod explain;
 mod get;
 mod logging;
+mod new;
 mod produce;
 mod run;
 mod status;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +61,12 @@ enum Command {
     Run(run::Arguments),
     /// Print the pipeline of projections, or what a code means
     Explain(explain::Arguments),
+    /// Say everything that is wrong with .proj files
+    Check(check::Arguments),
+    /// Run the test blocks of .proj files, in memory
+    Test(test::Arguments),
+    /// Make a small project that runs at once
+    New(new::Arguments),
     /// Show every projection: lag, checkpoints, faults, what sinks are owed
     Status(status::Arguments),
     /// Print a document
@@ -78,6 +87,9 @@ impl Command {
         match self {
             Command::Run(arguments) => run::run(&arguments, global),
             Command::Explain(arguments) => explain::run(&arguments, global),
+            Command::Check(arguments) => check::run(&arguments),
+            Command::Test(arguments) => test::run(&arguments),
+            Command::New(arguments) => new::run(&arguments),
             Command::Status(arguments) => status::run(&arguments, global),
             Command::Get(arguments) => get::run(&arguments, global),
             Command::DeadLetters(arguments) => dead_letters::run(&arguments, global),

@@ -23,15 +23,7 @@ pub struct Compiled {
 /// Reads, parses, checks and lowers.
 pub fn compile(paths: &[PathBuf]) -> Result<Compiled, FilesError> {
     let loaded = files::read(paths)?;
-    let mut diagnostics = loaded.diagnostics;
-    let mut program = None;
-    // What cannot be read has names that others would be said to lack.
-    if !diagnostics.iter().any(Diagnostic::is_error) {
-        let (checked, found) = language::check(&loaded.files, &loaded.imports);
-        diagnostics.extend(found);
-        program = checked;
-    }
-    diagnostics.sort_by_key(Diagnostic::span);
+    let (program, diagnostics) = language::compile(&loaded);
     let plans = program.map(|program| program.projections.into_iter().map(lower).collect());
     Ok(Compiled { plans, diagnostics, sources: Arc::new(loaded.sources) })
 }

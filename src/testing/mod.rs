@@ -1,5 +1,6 @@
 //! The engine in memory, for `test` blocks and for tests of its own.
 
+pub mod blocks;
 pub mod driver;
 
 #[cfg(test)]
