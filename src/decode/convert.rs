@@ -305,7 +305,7 @@ pub(super) fn unescaped(inside: &str, escaped: bool) -> Result<Cow<'_, str>, Lon
 /// Standard base64, with its padding.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
         return None;
     }
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::decode::convert::{self, Fit, Misfit};
 use crate::decode::names::Names;
 use crate::decode::scan::{Malformed, Place, Scanner};
+use crate::decode::unlisted::Unlisted;
 use crate::decode::{Chunk, DecodeCounts, DecodedEvent};
 use crate::event::{Record, RecordBatch};
 use crate::language::codes;
@@ -32,6 +33,7 @@ struct Topic {
     log_name: Arc<str>,
     event_type: EventTypeFrom,
     unknown: Unknown,
+    unlisted: Unlisted,
     types: Names<Wanted>,
     /// The program of a topic with one type of event.
     single: Option<usize>,
@@ -90,7 +92,17 @@ impl SlotDecoder {
         let programs = projection.programs.iter();
         let programs = programs.map(|program| Program::new(program, &mut members[program.topic])).collect();
         let topics = projection.topics.iter().zip(members);
-        SlotDecoder { topics: topics.map(|(topic, members)| Topic::new(topic, members)).collect(), programs }
+        let topics = topics.map(|(topic, members)| Topic::new(&projection.name, topic, members));
+        SlotDecoder { topics: topics.collect(), programs }
+    }
+
+    /// How many events of each unlisted type were dropped since the start, with the topic's name in the log.
+    pub fn unlisted(&self) -> Vec<(Arc<str>, String, u64)> {
+        let counts = |topic: &Topic| {
+            let log_name = Arc::clone(&topic.log_name);
+            topic.unlisted.counts().into_iter().map(move |(name, count)| (Arc::clone(&log_name), name, count))
+        };
+        self.topics.iter().flat_map(counts).collect()
     }
 
     /// Decodes the records at `range` of a batch into `chunk`, which is cleared first.
@@ -167,7 +179,7 @@ impl DecodeCounts {
 }
 
 impl Topic {
-    fn new(topic: &typed::Topic, mut members: HashMap<Arc<str>, usize>) -> Topic {
+    fn new(projection: &Arc<str>, topic: &typed::Topic, mut members: HashMap<Arc<str>, usize>) -> Topic {
         let type_member = match &topic.event_type {
             EventTypeFrom::Field(name) => {
                 let next = members.len();
@@ -181,6 +193,7 @@ impl Topic {
             log_name: Arc::clone(&topic.log_name),
             event_type: topic.event_type.clone(),
             unknown: topic.unknown,
+            unlisted: Unlisted::new(Arc::clone(projection), Arc::clone(&topic.log_name)),
             types: Names::new(wanted.chain(declared)),
             single: topic.programs.first().map(|(_, program)| *program),
             tombstone: topic.tombstone,
@@ -286,7 +299,10 @@ impl Topic {
         match self.types.get(name) {
             Some(Wanted::By(program)) => Ok(Ok(program)),
             Some(Wanted::Nobody) => Ok(Err(Dropped::Unwanted)),
-            None if self.unknown == Unknown::Drop => Ok(Err(Dropped::Unlisted)),
+            None if self.unknown == Unknown::Drop => {
+                self.unlisted.count(name);
+                Ok(Err(Dropped::Unlisted))
+            }
             None => {
                 let name = String::from_utf8_lossy(name);
                 let message = format!("the topic does not list events of type `{}`", convert::shortened(&name));

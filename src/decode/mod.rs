@@ -13,6 +13,7 @@ mod convert;
 mod json;
 mod names;
 pub(crate) mod scan;
+mod unlisted;
 
 /// The outcome of decoding a range of a [`crate::event::RecordBatch`].
 #[derive(Debug, Default)]

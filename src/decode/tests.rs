@@ -139,6 +139,19 @@ fn an_unwanted_type_is_dropped_where_it_stands() {
 }
 
 #[test]
+fn unlisted_types_are_counted_by_type_and_within_a_bound() {
+    let decoder = SlotDecoder::new(&by_field(vec![]));
+    let values: Vec<String> = (0..300).map(|number| format!("{{\"type\": \"T{}\"}}", number % 150)).collect();
+    let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_bytes())).collect();
+    let mut chunk = Chunk::default();
+    decoder.decode(&batch(&values), 0..values.len(), &mut chunk);
+    let counts = decoder.unlisted();
+    assert_eq!(counts.len(), 101);
+    assert_eq!((&*counts[7].0, &*counts[7].1, counts[7].2), ("t", "T7", 2));
+    assert_eq!((&*counts[100].1, counts[100].2), ("(others)", 100));
+}
+
+#[test]
 fn an_unlisted_type_is_a_fault_where_the_topic_is_strict() {
     let mut projection = by_field(vec![]);
     projection.topics[0].unknown = Unknown::Fail;

@@ -117,6 +117,7 @@ codes! {
     ERROR_ACTION = "P0410", "this class of fault is not handled like this";
     NOT_IN_EVERY_EVENT = "P0411", "a clause for every event uses a field that some event lacks";
     TOMBSTONE_KEY = "P0412", "the key cannot be told from a tombstone";
+    UNLISTED_TYPE = "W0430", "events of a type that their topic does not list are dropped";
     UNHANDLED = "W0440", "events are read and not handled";
     NO_INTO = "W0441", "a projection has no sink";
     ORDER = "W0520", "the result may depend on what is read first";

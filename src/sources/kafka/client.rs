@@ -68,7 +68,7 @@ impl KafkaOptions {
     pub(super) fn consumer(&self, special: &[(&str, &str)]) -> Result<Consumer, SourceError> {
         let mut config = self.config(&CONSUMER_OWN, &CONSUMER_DEFAULTS)?;
         config.set("group.id", &self.group);
-        special.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        set_all(&mut config, special);
         self.create(&config)
     }
 
@@ -84,7 +84,7 @@ impl KafkaOptions {
 
     fn config(&self, own: &[(&str, &str)], defaults: &[(&str, &str)]) -> Result<ClientConfig, SourceError> {
         let mut config = ClientConfig::new();
-        defaults.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        set_all(&mut config, defaults);
         for (name, value) in &self.options {
             let taken = own.iter().any(|(own, _)| own == name) || ["bootstrap.servers", "group.id"].contains(&&**name);
             if taken {
@@ -92,7 +92,7 @@ impl KafkaOptions {
             }
             config.set(name, value);
         }
-        own.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        set_all(&mut config, own);
         config.set("bootstrap.servers", &self.brokers);
         config.set_log_level(RDKafkaLogLevel::Warning);
         Ok(config)
@@ -129,6 +129,12 @@ impl KafkaOptions {
         // Short values ("1", "true") are no secrets, and taking them out would garble the text.
         let values = self.options.iter().map(|(_, value)| value).filter(|value| value.len() > 5);
         values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), "…"))
+    }
+}
+
+fn set_all(config: &mut ClientConfig, properties: &[(&str, &str)]) {
+    for (name, value) in properties {
+        config.set(*name, *value);
     }
 }
 

@@ -9,13 +9,16 @@ use crate::decode::scan::{Malformed, Scanner, unescape};
 use crate::event::EventTime;
 use crate::value::timestamp;
 
+/// Name and value of each header, in order.
+type Headers<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
 /// A record as a line holds it.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Envelope<'a> {
     pub key: Option<Cow<'a, str>>,
     /// JSON; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
-    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub headers: Headers<'a>,
     pub time: Option<EventTime>,
 }
 
@@ -98,7 +101,7 @@ fn time(raw: &[u8]) -> Result<Option<EventTime>, String> {
     Ok(Some(EventTime(micros)))
 }
 
-fn headers(raw: &[u8]) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, String> {
+fn headers(raw: &[u8]) -> Result<Headers<'_>, String> {
     let mut found = Vec::new();
     let mut scanner = Scanner::new(raw);
     if raw == b"null" {

@@ -100,7 +100,7 @@ impl PartitionFile {
     fn line_end(&mut self) -> Option<usize> {
         let from = self.taken + self.searched;
         let found = find_line_end(&self.buffer[from..]);
-        self.searched = found.unwrap_or(self.buffer.len() - from) + self.searched;
+        self.searched += found.unwrap_or(self.buffer.len() - from);
         found.map(|_| self.taken + self.searched)
     }
 
