@@ -107,7 +107,7 @@ impl Store for DiskStore {
     }
 
     fn drop_projection(&self, projection: &ProjectionName) -> Result<(), StoreError> {
-        Ok(self.write(|writer| writer.drop_projection(projection))?.0)
+        self.write(|writer| writer.drop_projection(projection)).map(|_| ())
     }
 }
 
