@@ -205,6 +205,22 @@ fn a_row_that_outgrows_its_limit_is_a_fault_of_the_event_that_did_it() {
 }
 
 #[test]
+fn rows_beyond_the_memory_for_them_lie_in_the_store() {
+    let hot_bytes_max = 40_000;
+    for shards in [1, 3] {
+        let options = HarnessOptions { shards, hot_bytes_max, batch_records_max: 50, ..HarnessOptions::default() };
+        let mut harness = Harness::new(plan(FaultAction::Fail, FaultAction::Fail), options);
+        let deposit = |index: u32| (0, Given::Deposited { account: index * 7 % 1_000, amount: 1, note: None });
+        let events: Vec<_> = (0..3_000).map(deposit).collect();
+        append(&mut harness, &events);
+        harness.run_to_rest();
+        assert_documents(&harness, &expected(events.iter().map(|(_, given)| given)), 0);
+        let hot = harness.hot_bytes();
+        assert!(hot > 0 && hot <= hot_bytes_max, "{hot} bytes are hot");
+    }
+}
+
+#[test]
 fn a_restart_owes_nothing_that_was_settled() {
     let mut harness = Harness::new(plan(FaultAction::Fail, FaultAction::Fail), HarnessOptions::default());
     append(&mut harness, &[(0, Given::Deposited { account: 1, amount: 5, note: None })]);

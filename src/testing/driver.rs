@@ -254,6 +254,11 @@ impl Harness {
         &self.broken
     }
 
+    /// About how much memory the hot rows take.
+    pub fn hot_bytes(&self) -> u64 {
+        self.run.as_ref().map_or(0, |run| run.folder.hot_bytes())
+    }
+
     /// How often it has started again.
     pub fn crashes(&self) -> u32 {
         self.crashes

@@ -62,8 +62,8 @@ pub(crate) enum FoldError {
 pub(crate) struct Folder {
     program: Arc<FoldProgram>,
     pool: Arc<FoldPool>,
-    shards: Vec<Box<Shard>>,
-    spare: Vec<Box<KeyedChunk>>,
+    shards: Vec<Shard>,
+    spare: Vec<KeyedChunk>,
     snapshot: Arc<dyn Snapshot>,
     hot_bytes_max: u64,
 }
@@ -104,7 +104,7 @@ impl Folder {
         hot_bytes_max: u64,
         shards: usize,
     ) -> Folder {
-        let shards = (0..shards.max(1)).map(|_| Box::default()).collect();
+        let shards = (0..shards.max(1)).map(|_| Shard::default()).collect();
         Folder { program: Arc::new(program), pool, shards, spare: Vec::new(), snapshot, hot_bytes_max }
     }
 
@@ -147,7 +147,7 @@ impl Folder {
     }
 
     /// Phase one. The chunks are in the order of their ranges.
-    fn decode(&mut self, batch: &Arc<RecordBatch>) -> Result<Vec<Box<KeyedChunk>>, FoldError> {
+    fn decode(&mut self, batch: &Arc<RecordBatch>) -> Result<Vec<KeyedChunk>, FoldError> {
         let (len, shards) = (batch.len(), self.shards.len());
         let width = if len < SHARED_RECORDS_MIN { 1 } else { self.pool.width() };
         let part = |index: usize| len * index / width..len * (index + 1) / width;
@@ -168,7 +168,7 @@ impl Folder {
     fn fold_rows(
         &mut self,
         batch: &Arc<RecordBatch>,
-        chunks: &Arc<Vec<Box<KeyedChunk>>>,
+        chunks: &Arc<Vec<KeyedChunk>>,
         careful: bool,
         folded: &mut Folded,
     ) -> Result<(), FoldError> {
@@ -197,7 +197,7 @@ impl Folder {
     fn fold_shared(
         &mut self,
         batch: &Arc<RecordBatch>,
-        chunks: &Arc<Vec<Box<KeyedChunk>>>,
+        chunks: &Arc<Vec<KeyedChunk>>,
         careful: bool,
     ) -> Result<Vec<ShardResult>, FoldError> {
         let shards = std::mem::take(&mut self.shards).into_iter().enumerate();
@@ -286,7 +286,7 @@ impl Folder {
         } else {
             let shards = std::mem::take(&mut self.shards).into_iter();
             let parts = shards.map(|shard| (shard, self.program.clone())).collect();
-            let done = self.pool.run(parts, |(mut shard, program): (Box<Shard>, Arc<FoldProgram>)| {
+            let done = self.pool.run(parts, |(mut shard, program): (Shard, Arc<FoldProgram>)| {
                 let changes = shard.freeze(&program);
                 (shard, changes)
             })?;
@@ -311,6 +311,11 @@ impl Folder {
             shard.release();
             shard.evict(hot_bytes_max);
         }
+    }
+
+    /// About how much memory the hot rows take.
+    pub fn hot_bytes(&self) -> u64 {
+        self.shards.iter().map(Shard::bytes).sum()
     }
 
     /// Forgets what was folded since the last checkpoint.

@@ -91,7 +91,7 @@ impl From<Box<Fault>> for Failed {
 
 impl Shard {
     /// Folds the shard's events of all chunks, in order. Ends early when the batch will not count anyway.
-    pub fn fold(&mut self, folding: &Folding<'_>, chunks: &[Box<KeyedChunk>], shard: usize) -> ShardResult {
+    pub fn fold(&mut self, folding: &Folding<'_>, chunks: &[KeyedChunk], shard: usize) -> ShardResult {
         let mut result = ShardResult::default();
         for chunk in chunks {
             for event in &chunk.owned[shard] {
@@ -279,9 +279,9 @@ impl Shard {
         (rows, rows * (self.bytes / hot))
     }
 
-    #[cfg(test)]
-    pub fn hot_rows(&self) -> usize {
-        self.rows.len() - self.vacant.len()
+    /// About how much memory the rows take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 }
 
