@@ -117,6 +117,6 @@ mod tests {
             action: "opened",
             source: io::Error::other("disk on fire"),
         };
-        assert_eq!(Failure::usage(error).to_string(), "the state directory rows could not be opened: disk on fire");
+        assert_eq!(Failure::usage(error).to_string(), "the directory rows could not be opened: disk on fire");
     }
 }

@@ -92,16 +92,14 @@ fn describe(report: &ProjectionReport) -> String {
         }
     }
     for sink in &report.sinks {
-        let trouble = sink.trouble.as_ref().map_or(String::new(), |trouble| format!(": {trouble}"));
-        let state = match (sink.stopped, sink.filled) {
-            (true, _) => "stopped",
-            (false, false) => "being filled",
-            (false, true) => "owed",
+        let state = match (sink.stopped, sink.filled, sink.owed) {
+            (true, _, _) => "stopped".into(),
+            (_, false, _) => "being filled".into(),
+            (_, _, Some(owed)) => format!("owed {owed} keys"),
+            (_, _, None) => format!("settled up to version {}", sink.settled),
         };
-        line(
-            format!("  sink        {} {state}{trouble}", sink.name)
-                .replace(" owed", &format!(" owed {} keys", sink.owed)),
-        );
+        let trouble = sink.trouble.as_ref().map_or(String::new(), |trouble| format!(": {trouble}"));
+        line(format!("  sink        {} {state}{trouble}", sink.name));
     }
     text
 }

@@ -134,7 +134,8 @@ fn sink_index(projection: &ServedProjection, name: Option<&str>) -> Result<usize
     };
     found.ok_or_else(|| {
         let known = sinks.iter().map(|sink| format!("`{}`", sink.name)).collect::<Vec<_>>().join(", ");
-        let wanted = name.map_or("a sink".to_owned(), |name| format!("the sink `{name}`"));
-        Refusal::not_found(format!("`{}` has not {wanted}; it has {known}", projection.name()))
+        let wanted = name.map_or("sink".to_owned(), |name| format!("sink `{name}`"));
+        let known = if known.is_empty() { known } else { format!("; it has {known}") };
+        Refusal::not_found(format!("`{}` has no {wanted}{known}", projection.name()))
     })
 }

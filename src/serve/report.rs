@@ -61,8 +61,10 @@ pub struct PartitionReport {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SinkReport {
     pub name: String,
+    /// Everything up to this version has been answered.
     pub settled: u64,
-    pub owed: u64,
+    /// How many keys it is owed; only an engine that runs has counted them.
+    pub owed: Option<u64>,
     pub filled: bool,
     pub stopped: bool,
     pub trouble: Option<String>,
@@ -111,7 +113,7 @@ impl ProjectionReport {
         let sink = |(name, settled): &(Arc<str>, crate::event::Version)| SinkReport {
             name: name.to_string(),
             settled: settled.0,
-            owed: 0,
+            owed: None,
             filled: true,
             stopped: false,
             trouble: None,
@@ -157,7 +159,7 @@ impl From<&SinkStatus> for SinkReport {
         SinkReport {
             name: sink.name.to_string(),
             settled: sink.settled.0,
-            owed: sink.owed,
+            owed: Some(sink.owed),
             filled: sink.filled,
             stopped: sink.stopped,
             trouble: sink.trouble.clone(),
