@@ -118,7 +118,9 @@ pub(super) fn events(topic: &Topic) -> Vec<(String, usize)> {
 fn slot(slot: &Slot) -> String {
     let default = slot.default.as_ref().map(|value| format!(" = {}", constant_text(value, &slot.ty)));
     let optional = optional_text(&slot.optional_at);
-    format!("  .{}: {}{optional}{}\n", path_text(&slot.path), type_text(&slot.ty), default.unwrap_or_default())
+    let or_int = if slot.text_or_int { "|int" } else { "" };
+    let (path, ty) = (path_text(&slot.path), type_text(&slot.ty));
+    format!("  .{path}: {ty}{or_int}{optional}{}\n", default.unwrap_or_default())
 }
 
 fn layout(projection: &Projection) -> String {

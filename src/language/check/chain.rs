@@ -3,6 +3,8 @@
 //! A chain is taken apart first, because `?.` skips all of what follows it (up to a `!`): `a?.b.c()` is none when `a` is,
 //! and `.b.c()` is only reached with a value.
 
+use std::sync::Arc;
+
 use crate::language::ast::{self, Argument, Name};
 use crate::language::check::context::{Checked, Context, Where, error_at};
 use crate::language::check::facts::Fact;
@@ -12,7 +14,7 @@ use crate::language::infer::Ty;
 use crate::language::resolve::{TypeDecl, suggest};
 use crate::language::span::Span;
 use crate::language::typed::{Envelope, ExprKind, Function};
-use crate::value::{Type, Value};
+use crate::value::Value;
 
 /// One step of a chain.
 #[derive(Debug, Clone, Copy)]
@@ -105,10 +107,7 @@ impl Context<'_, '_> {
                 self.envelope(root.span, &steps)
             }
             ast::ExprKind::TypeName(name) => self.member(name, &steps),
-            ast::ExprKind::Name(name) => {
-                let mut names = Vec::new();
-                self.named_path(name, root, &steps, &mut names)
-            }
+            ast::ExprKind::Name(_) => self.named_path(root, &steps),
             _ => {
                 let base = self.expr(root, None);
                 self.steps(base, &steps)
@@ -117,33 +116,23 @@ impl Context<'_, '_> {
     }
 
     /// `customer.name` where something may be known about `customer` or `customer.name`.
-    fn named_path(
-        &mut self,
-        name: &Name,
-        root: &ast::Expr,
-        steps: &[Step],
-        names: &mut Vec<std::sync::Arc<str>>,
-    ) -> Checked {
+    fn named_path(&mut self, root: &ast::Expr, steps: &[Step]) -> Checked {
         let mut value = self.expr(root, None);
         let mut steps = steps;
-        let subject = match &value.expr.kind {
-            ExprKind::Local(local) => Some(Ok(*local)),
-            ExprKind::State(field) => Some(Err(*field)),
-            _ => None,
+        let mut names = Vec::new();
+        let fact: fn(usize, Vec<Arc<str>>) -> Fact = match &value.expr.kind {
+            ExprKind::Local(_) => Fact::Local,
+            ExprKind::State(_) => Fact::State,
+            _ => return self.steps(value, steps),
         };
-        let Some(subject) = subject else { return self.steps(value, steps) };
-        let _ = name;
+        let (ExprKind::Local(subject) | ExprKind::State(subject)) = value.expr.kind else { return value };
         while let [step @ Step::Field { name, .. }, rest @ ..] = steps {
             if value.ty.is_optional() || !matches!(self.inference.known(&value.ty), Ty::Record(_)) {
                 break;
             }
             names.push(name.text.clone());
             value = self.step(value, step);
-            let fact = match subject {
-                Ok(local) => Fact::Local(local, names.clone()),
-                Err(field) => Fact::State(field, names.clone()),
-            };
-            if self.facts.is_some() && self.knows(&fact) {
+            if self.facts.is_some() && self.knows(&fact(subject, names.clone())) {
                 let required = value.ty.required().clone();
                 value = value.retyped(required);
             }
@@ -400,12 +389,12 @@ impl Context<'_, '_> {
             return self.wrong(diagnostic.with_help("write the name as text in quotes"));
         }
         let kind = ExprKind::Call { function: Function::Header, arguments: vec![name.expr] };
-        debug_assert_eq!(Ty::TEXT.settled(), Type::String(None));
         let value = self.node(kind, Ty::TEXT.optional(), *span);
         self.steps(value, rest)
     }
 
     pub fn not_yet(&mut self, code: &'static str, message: &str, span: Span) -> Checked {
-        self.wrong(Diagnostic::error(code, message, span, "not built yet"))
+        let diagnostic = Diagnostic::error(code, message, span, "not built yet");
+        self.wrong(diagnostic.with_help("take it out until it is built"))
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct EventShape {
     /// The declared fields and where they stand; empty for an event shaped by use.
     pub fields: Vec<(Arc<str>, Span)>,
     pub declared: bool,
+    /// Some clause wants it.
+    pub wanted: bool,
 }
 
 /// What `.` is.

@@ -211,10 +211,11 @@ impl Context<'_, '_> {
         };
         let diagnostic =
             Diagnostic::error(codes::MISMATCH, message, checked.expr.span, format!("this is `{}`", checked.ty));
-        match how_to_convert(&checked.ty, want) {
-            Some(help) => diagnostic.with_help(help),
-            None => diagnostic,
-        }
+        let help = how_to_convert(&checked.ty, want).map_or_else(
+            || format!("give a value of type `{want}`, or change the type of what takes it"),
+            str::to_owned,
+        );
+        diagnostic.with_help(help)
     }
 
     /// The type of two values that may stand for each other: branches, sides of `??`, elements of a list.

@@ -100,10 +100,11 @@ impl<'a> Globals<'a> {
             keys_only: Vec::new(),
             fields: event.fields.iter().map(|field| (field.name.text.clone(), field.name.span)).collect(),
             declared: true,
+            wanted: false,
         }
     }
 
     pub fn refuse(&mut self, code: &'static str, message: &str, span: crate::language::span::Span) {
-        self.report(Diagnostic::error(code, message, span, "not built yet"));
+        self.report(Diagnostic::error(code, message, span, "not built yet").with_help("take it out until it is built"));
     }
 }

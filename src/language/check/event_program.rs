@@ -258,6 +258,9 @@ impl Context<'_, '_> {
             let message = format!("`{word}` does not go with `{inner}`");
             let diagnostic = Diagnostic::error(codes::ARGUMENTS, message, span, format!("this is `{inner}`"));
             self.report(diagnostic.with_help(match kind {
+                _ if inner == Ty::Json => {
+                    "say what it is: write the type of the field, as in `: int`, or declare the event"
+                }
                 Aggregate::Min | Aggregate::Max => "take a number, a text or a time",
                 _ => "take a number",
             }));

@@ -366,7 +366,7 @@ impl Context<'_, '_> {
                     let message = format!("`{name}` is missing from this `{}`", Ty::Record(record.clone()));
                     self.report(
                         Diagnostic::error(codes::RECORD_FIELDS, message, span, format!("no `{name}` here"))
-                            .with_help(format!("add `{name}: …`, a `{ty}`")),
+                            .with_help(format!("add `{name}: …`, of type `{ty}`")),
                     );
                     wrong = true;
                 }

@@ -52,10 +52,16 @@ impl Facts {
 pub(crate) fn meet(left: Option<Facts>, right: Option<Facts>) -> Option<Facts> {
     match (left, right) {
         (None, other) | (other, None) => other,
-        (Some(left), Some(right)) => Some(Facts {
-            present: left.present.intersection(&right.present).cloned().collect(),
-            assigned: left.assigned.intersection(&right.assigned).copied().collect(),
-        }),
+        (Some(left), Some(right)) => {
+            let existed = |facts: &Facts| facts.present.contains(&Fact::Exists);
+            // A row that was there has a value in every field already.
+            let assigned = match (existed(&left), existed(&right)) {
+                (true, false) => right.assigned,
+                (false, true) => left.assigned,
+                _ => left.assigned.intersection(&right.assigned).copied().collect(),
+            };
+            Some(Facts { present: left.present.intersection(&right.present).cloned().collect(), assigned })
+        }
     }
 }
 

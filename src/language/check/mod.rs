@@ -105,7 +105,8 @@ pub fn check(files: &[ast::File], imports: &Imports) -> (Option<Program>, Vec<Di
             }
         }
     }
-    let tests = globals.tests(files, &projections);
+    // A test is typed by its program, so only a right program says what is wrong with a test.
+    let tests = if globals.has_errors() { Vec::new() } else { globals.tests(files, &projections) };
     let program = (!globals.has_errors()).then(|| Program {
         projections: projections.into_iter().filter_map(|(_, checked)| checked.map(|checked| checked.typed)).collect(),
         tests,

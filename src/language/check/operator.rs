@@ -210,8 +210,8 @@ impl Context<'_, '_> {
                 if constant { Ty::DECIMAL } else { Ty::DECIMAL.optional() }
             }
             (Ty::Var(x), Ty::Var(y)) => {
-                self.need(&a, Need::WholeLiteral, span);
-                self.need(&b, Need::WholeLiteral, span);
+                self.need(&a, Need::Number, span);
+                self.need(&b, Need::Number, span);
                 self.inference.result_of(*x, *y)
             }
             (Ty::Var(_), Ty::Int) => {

@@ -188,7 +188,9 @@ fn whole_change(field: &str, value: &ast::Expr) -> Change {
     let ExprKind::Call { callee, arguments } = &value.kind else { return Change::Replace };
     let itself = |expr: &ast::Expr| matches!(&expr.kind, ExprKind::Name(name) if &*name.text == field);
     let (function, over_itself) = match &callee.kind {
-        ExprKind::Name(name) => (name, arguments.iter().any(|argument| itself(&argument.value))),
+        ExprKind::Name(name) => {
+            (name, arguments.iter().any(|argument| itself(&argument.value)) || filled(field, arguments))
+        }
         ExprKind::Field { base, name } => (name, itself(base)),
         _ => return Change::Replace,
     };
@@ -198,6 +200,14 @@ fn whole_change(field: &str, value: &ast::Expr) -> Change {
         "add" | "union" if over_itself => Change::Insert,
         _ => Change::Replace,
     }
+}
+
+/// `max(x ?? .a, .a)`: the first value stands for a missing one.
+fn filled(field: &str, arguments: &[ast::Argument]) -> bool {
+    let [first, second] = arguments else { return false };
+    let ExprKind::Binary { op: ast::BinaryOp::Coalesce, left, right, .. } = &first.value.kind else { return false };
+    let itself = matches!(&left.kind, ExprKind::Name(name) if &*name.text == field);
+    itself && payload_path(right).is_some() && payload_path(right) == payload_path(&second.value)
 }
 
 fn plain(value: &ast::Expr) -> Option<String> {

@@ -169,7 +169,7 @@ impl<'c> Context<'c, '_> {
             _ => Vec::new(),
         };
         let elsewhere: Vec<&str> =
-            self.events.iter().filter(|event| has_field(event, field)).map(|e| &*e.name).collect();
+            self.wanted_events().filter(|event| has_field(event, field)).map(|e| &*e.name).collect();
         if path.names.is_empty() && self.place != Where::Handler && !elsewhere.is_empty() {
             return self.not_in_every_event(name, &elsewhere);
         }
@@ -189,9 +189,13 @@ impl<'c> Context<'c, '_> {
         }
     }
 
+    fn wanted_events(&self) -> impl Iterator<Item = &'c EventShape> {
+        self.events.iter().filter(|event| event.wanted)
+    }
+
     fn not_in_every_event(&self, name: &Name, elsewhere: &[&str]) -> Diagnostic {
         let missing: Vec<&str> =
-            self.events.iter().filter(|event| !has_field(event, &name.text)).map(|event| &*event.name).collect();
+            self.wanted_events().filter(|event| !has_field(event, &name.text)).map(|event| &*event.name).collect();
         let clause = self.place.words();
         let message = format!(
             "{clause} must hold for every event of this projection, and `{}` has no `{}`",

@@ -1,6 +1,6 @@
 //! `projection … { … }` → a typed projection, in two passes: gather what uses demand of undeclared shapes, then check.
 
-use crate::language::ast::{self, ClauseKind, ExprKind, KeyPart, Name};
+use crate::language::ast::{self, ClauseKind, EventPattern, ExprKind, KeyPart, Name};
 use crate::language::check::Globals;
 use crate::language::check::chain::{Step, take_apart};
 use crate::language::check::context::{EventShape, KeyInfo, StateInfo};
@@ -185,7 +185,12 @@ impl<'a> Globals<'a> {
         if let Some((_, each)) = &handler.each {
             self.refuse(codes::NO_EACH, "`each` is not supported yet", each.span);
         }
-        if let Some(key) = &handler.key {
+        // A tombstone's key is the record's: saying so changes nothing.
+        let tombstones = handler
+            .events
+            .iter()
+            .all(|event| matches!(event, EventPattern::Change { change, .. } if &*change.text == "tombstone"));
+        if let Some(key) = handler.key.as_ref().filter(|key| !(tombstones && is_event_key(key))) {
             self.refuse(codes::NO_HANDLER_KEY, "a handler with its own key is not supported yet", key.span);
         }
     }
@@ -372,6 +377,11 @@ fn key_name(value: &ast::Expr) -> Option<Name> {
         Some(Step::Field { name, .. }) => Some((*name).clone()),
         Some(_) => None,
     }
+}
+
+fn is_event_key(key: &ast::Expr) -> bool {
+    matches!(&key.kind, ExprKind::Field { base, name }
+        if &*name.text == "key" && super::topic::word(base) == Some("event"))
 }
 
 fn disagree(conflict: Conflict, sources: &Sources) -> Diagnostic {

@@ -72,6 +72,9 @@ impl<'a> Globals<'a> {
         for unit in &mut sources.units {
             let skips = !unit.handlers.is_empty() && unit.handlers.iter().all(|handler| only_skips(handlers[*handler]));
             unit.wanted = (!unit.handlers.is_empty() || (aggregates && unit.shape.is_some())) && !skips;
+            if let Some(shape) = unit.shape {
+                sources.shapes[shape].wanted = unit.wanted;
+            }
         }
         self.warn_unhandled(&sources, aggregates, from);
         sources
@@ -171,7 +174,10 @@ impl<'a> Globals<'a> {
             Some(event) => self.event(event),
             None => {
                 let message = format!("event `{}` is not declared, so its shape comes from use", name.text);
-                let help = format!("declare it: event {} {{ … }}", name.text);
+                let help = match name.text.starts_with(|first: char| first.is_ascii_uppercase()) {
+                    true => format!("declare it: event {} {{ … }}", name.text),
+                    false => format!("declare it: event Name = \"{wire}\" {{ … }}"),
+                };
                 self.report(
                     Diagnostic::warning(codes::SHAPE_BY_USE, message, name.span, "not declared").with_help(help),
                 );
@@ -191,7 +197,8 @@ impl<'a> Globals<'a> {
         candidates: &[usize],
         sources: &Sources,
     ) {
-        if sources.topics.is_empty() {
+        let missing = |topic: &TopicInfo| topic.missing.contains(&name.text);
+        if sources.topics.is_empty() || sources.topics.iter().any(missing) {
             // The topic is what is wrong, and that was said.
             return;
         }
@@ -248,7 +255,7 @@ impl<'a> Globals<'a> {
     }
 
     fn warn_unhandled(&mut self, sources: &Sources, aggregates: bool, from: &[Name]) {
-        if aggregates {
+        if aggregates || self.has_errors() {
             return;
         }
         for (index, topic) in sources.topics.iter().enumerate() {
@@ -316,6 +323,7 @@ fn open_shape(name: Arc<str>, inference: &mut Inference) -> EventShape {
         keys_only: Vec::new(),
         fields: Vec::new(),
         declared: false,
+        wanted: false,
     }
 }
 

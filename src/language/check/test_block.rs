@@ -29,6 +29,8 @@ struct Wire {
     style: Style,
     /// Fields that are not listed are left out, at every depth.
     partial: bool,
+    /// Fields that the type does not know are welcome: no clause uses them.
+    open: bool,
 }
 
 impl<'a> Globals<'a> {
@@ -337,7 +339,7 @@ impl Reader<'_, '_, '_> {
             EventTypeFrom::Single => {}
         }
         let style = Style { decimals_as_numbers: true, ..Style::default() };
-        let wire = Wire { style, partial: !shape.declared };
+        let wire = Wire { style, partial: !shape.declared, open: !shape.declared };
         let skipped = &shape.defaults;
         self.object(
             parts,
@@ -383,9 +385,7 @@ impl Reader<'_, '_, '_> {
             let field = match ty {
                 Ty::Record(record) => match record.field(&name.text) {
                     Some((_, ty)) => ty.clone(),
-                    None if wire.partial && first.is_empty() && record.name.is_none() && self.is_given(wire) => {
-                        Ty::Json
-                    }
+                    None if wire.open => Ty::Json,
                     None => {
                         self.no_such_field(ty, record.names(), name);
                         right = false;
@@ -404,17 +404,12 @@ impl Reader<'_, '_, '_> {
                 if !given.contains(&&**name) {
                     let message = format!("`{name}` is missing");
                     let diagnostic = Diagnostic::error(codes::TEST_VALUE, message, span, format!("no `{name}` here"));
-                    self.context.report(diagnostic.with_help(format!("add `{name}: …`, a `{ty}`")));
+                    self.context.report(diagnostic.with_help(format!("add `{name}: …`, of type `{ty}`")));
                     right = false;
                 }
             }
         }
         right.then_some(())
-    }
-
-    /// An undeclared event may be given fields that no clause uses.
-    fn is_given(&self, wire: Wire) -> bool {
-        wire.style.decimals_as_numbers
     }
 
     fn no_such_field<'n>(&mut self, ty: &Ty, fields: impl Iterator<Item = &'n str>, name: &Name) {
@@ -468,7 +463,7 @@ impl Reader<'_, '_, '_> {
             Some(parsed) if ty.is_scalar() => self.write(&parsed, ty, wire, value.span, out),
             _ => {
                 let message = format!("\"{written}\" is no `{ty}`");
-                self.wrong_value(value.span, &message, &format!("write a `{ty}`"));
+                self.wrong_value(value.span, &message, &format!("write a value of type `{ty}`"));
                 None
             }
         }
@@ -615,29 +610,20 @@ impl Reader<'_, '_, '_> {
             ints_as_text: sink.options.ints_as_text,
             omit_none: sink.options.omit_none,
         };
-        let types = sink.document.iter().map(|(name, expr)| (name.clone(), Ty::of(&expr.ty))).collect();
+        let mut types: Vec<(Arc<str>, Ty)> =
+            sink.document.iter().map(|(name, expr)| (name.clone(), Ty::of(&expr.ty))).collect();
+        if sink.kind == typed::SinkKind::Cosmos && !types.iter().any(|(name, _)| &**name == "id") {
+            // The engine gives such a document its id.
+            types.push(("id".into(), Ty::TEXT));
+        }
         let ty = Ty::record(types);
         let mut json = Vec::new();
-        self.expected(parts, &ty, Wire { style, partial: true }, &mut json)?;
+        let wire = Wire { style, partial: true, open: false };
+        self.object(parts, &ty, wire, fields.span, &[], &|_| true, &mut json)?;
         match serde_json::from_slice(&json) {
             Ok(serde_json::Value::Object(fields)) => Some(fields),
             _ => None,
         }
-    }
-
-    /// Top level of a document: every field named must be one of the document's.
-    fn expected(&mut self, parts: &[RecordPart], ty: &Ty, wire: Wire, out: &mut Vec<u8>) -> Option<()> {
-        if let Ty::Record(record) = ty {
-            for part in parts {
-                if let RecordPart::Field { name, .. } = part
-                    && record.field(&name.text).is_none()
-                {
-                    self.no_such_field(ty, record.names(), name);
-                    return None;
-                }
-            }
-        }
-        self.object(parts, ty, wire, Span::default(), &[], &|_| true, out)
     }
 
     fn expect_error(&mut self, class: &Name, text: Option<&ast::Text>) -> Option<typed::StepKind> {

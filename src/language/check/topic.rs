@@ -21,6 +21,8 @@ pub(crate) struct TopicInfo<'a> {
     pub unknown: Unknown,
     /// The events it lists, or its single one.
     pub events: Vec<&'a ast::Event>,
+    /// Names it lists that are no events; that was said.
+    pub missing: Vec<Arc<str>>,
     /// The payload path that producers use as the record's key.
     pub keyed_by: Option<Vec<Arc<str>>>,
 }
@@ -39,6 +41,7 @@ impl<'a> Globals<'a> {
             event_type: None,
             unknown: Unknown::Drop,
             events: Vec::new(),
+            missing: Vec::new(),
             keyed_by: None,
         };
         if topic.log_name.is_empty() || topic.log_name.contains(['/', '\\']) || topic.log_name.starts_with('.') {
@@ -151,6 +154,7 @@ impl<'a> Globals<'a> {
                 topic.events.push(event);
             }
             Some(other) => {
+                topic.missing.push(name.text.clone());
                 let message = format!("`{}` is no event", name.text);
                 self.report(
                     Diagnostic::error(codes::UNKNOWN_EVENT, message, name.span, "an event is needed here")
@@ -159,6 +163,7 @@ impl<'a> Globals<'a> {
                 );
             }
             None => {
+                topic.missing.push(name.text.clone());
                 let events = scope.types.values().filter(|decl| matches!(decl, TypeDecl::Event(_)));
                 let help = suggest(&name.text, "events", events.map(|decl| &*decl.name().text))
                     .unwrap_or_else(|| format!("declare it: event {} {{ … }}", name.text));

@@ -15,6 +15,8 @@ pub(crate) struct Var(usize);
 /// How much a use wants of a number, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
+    /// It is calculated with.
+    Number,
     /// It stands beside a whole number.
     WholeLiteral,
     /// It is added up, or stands beside a decimal.
@@ -135,6 +137,7 @@ impl Inference {
             }
             Binding::Number(have) if *have >= need => return true,
             Binding::Number(have) => *have = need,
+            Binding::Is(Ty::Error) => return true,
             Binding::Is(bound) if bound.required().is_number() => return true,
             _ => return self.conflict(root, span, if need == Need::Int { "int" } else { "a number" }.into()),
         }
@@ -160,6 +163,7 @@ impl Inference {
                 self.states[root.0].binding = Binding::Open(Vec::new());
                 self.states[root.0].used = Some(span);
             }
+            Binding::Is(Ty::Error) => return None,
             _ => {
                 self.conflict(root, span, "a record".into());
                 return None;
@@ -336,8 +340,11 @@ impl Inference {
         let root = self.root(var);
         match ty {
             Ty::Error | Ty::Never | Ty::None => return,
-            Ty::Int => return drop(self.need_number(root, Need::Int, span)),
-            Ty::Decimal(_) => return drop(self.need_number(root, Need::Decimal, span)),
+            Ty::Int | Ty::Decimal(_) => {
+                let need = if *ty == Ty::Int { Need::Int } else { Need::Decimal };
+                self.need_number(root, need, span);
+                return;
+            }
             Ty::Optional(inner) => return self.unify(&Ty::Var(root), &inner.clone(), span),
             _ => {}
         }
@@ -349,6 +356,7 @@ impl Inference {
                     self.states[root.0].used = Some(span);
                 }
             }
+            Binding::Is(Ty::Error) => {}
             Binding::Is(bound) if same_kind(&bound, &ty) => self.unify(&bound, &ty, span),
             Binding::Open(fields) => match &ty {
                 Ty::Record(record) => {
@@ -358,9 +366,13 @@ impl Inference {
                         }
                     }
                 }
-                _ => drop(self.conflict(root, span, ty.to_string())),
+                _ => {
+                    self.conflict(root, span, ty.to_string());
+                }
             },
-            _ => drop(self.conflict(root, span, ty.to_string())),
+            _ => {
+                self.conflict(root, span, ty.to_string());
+            }
         }
     }
 
@@ -393,6 +405,8 @@ impl Inference {
             Binding::Free | Binding::Same(_) => "json".into(),
         };
         let (path, first) = (state.path.clone(), state.used);
+        // Said once; from here on it fits everywhere.
+        self.states[root.0].binding = Binding::Is(Ty::Error);
         self.conflicts.push(Conflict { path, first, first_type, second: span, second_type });
         false
     }
