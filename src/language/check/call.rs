@@ -24,6 +24,9 @@ const INLINED_MAX: usize = 2_000;
 /// What checking a lambda once more counts for, so that nested folds end.
 const RECHECK_COST: usize = 50;
 
+/// Locals and their values, to be bound around an expression.
+type Lets = Vec<(usize, Checked)>;
+
 type Holes = BTreeMap<char, Ty>;
 
 /// An argument: the receiver of a method is checked already.
@@ -269,12 +272,7 @@ impl Context<'_, '_> {
     }
 
     /// The locals of a lambda's parameters, and those that take an entry of a map apart.
-    fn lambda_parameters(
-        &mut self,
-        expr: &ast::Expr,
-        names: &[Name],
-        types: &[Ty],
-    ) -> Option<(Vec<usize>, Vec<(usize, Checked)>)> {
+    fn lambda_parameters(&mut self, expr: &ast::Expr, names: &[Name], types: &[Ty]) -> Option<(Vec<usize>, Lets)> {
         if names.len() == types.len() {
             let locals = names.iter().zip(types).map(|(name, ty)| self.declare(name, ty.clone())).collect();
             return Some((locals, Vec::new()));

@@ -49,11 +49,11 @@ impl Context<'_, '_> {
         match (from, want) {
             (Ty::Int, Ty::Decimal(scale)) => self.int_to_decimal(checked, *scale),
             (Ty::Int, Ty::Float) if checked.as_constant().is_some() => int_constant_to_float(checked),
-            (Ty::Decimal(_), Ty::Decimal(Some(scale))) => self.to_scale(checked, *scale),
+            (Ty::Decimal(_), Ty::Decimal(Some(scale))) => self.at_scale(checked, *scale),
             (Ty::Decimal(_), Ty::Decimal(None)) => self.wrap(checked, Conversion::DecimalToPlain, Ty::DECIMAL),
             (Ty::Text(_), Ty::Text(None)) => checked.retyped(Ty::TEXT),
             (Ty::Text(Some(have)), Ty::Text(Some(most))) if have <= most => checked.retyped(want.clone()),
-            (Ty::Text(_), Ty::Text(Some(most))) => self.to_length(checked, *most),
+            (Ty::Text(_), Ty::Text(Some(most))) => self.at_length(checked, *most),
             (Ty::Record(record), Ty::Map(..) | Ty::Set(_)) if record.fields.is_empty() => {
                 let kind = if let Ty::Map(..) = want { ExprKind::Map(Vec::new()) } else { ExprKind::Set(Vec::new()) };
                 self.node(kind, want.clone(), checked.expr.span)
@@ -87,12 +87,12 @@ impl Context<'_, '_> {
         };
         match scale {
             Some(0) => whole,
-            Some(scale) => self.to_scale(whole, scale),
+            Some(scale) => self.at_scale(whole, scale),
             None => self.wrap(whole, Conversion::DecimalToPlain, Ty::DECIMAL),
         }
     }
 
-    fn to_scale(&mut self, checked: Checked, scale: u8) -> Checked {
+    fn at_scale(&mut self, checked: Checked, scale: u8) -> Checked {
         let span = checked.expr.span;
         let ty = Ty::Decimal(Some(scale));
         let Some(Value::Decimal(value)) = checked.as_constant() else {
@@ -110,7 +110,7 @@ impl Context<'_, '_> {
         }
     }
 
-    fn to_length(&mut self, checked: Checked, most: u32) -> Checked {
+    fn at_length(&mut self, checked: Checked, most: u32) -> Checked {
         let (span, ty) = (checked.expr.span, Ty::Text(Some(most)));
         match checked.as_constant() {
             Some(Value::Text(text)) if text.as_str().chars().count() > most as usize => {

@@ -115,12 +115,8 @@ impl Ty {
 
     /// Whether it prints as one word: what keys and `${…}` take.
     pub fn is_scalar(&self) -> bool {
-        match self {
-            Ty::Error | Ty::Var(_) => true,
-            Ty::Bool | Ty::Int | Ty::Decimal(_) | Ty::Float | Ty::Text(_) => true,
-            Ty::Timestamp | Ty::Date | Ty::Duration | Ty::Uuid | Ty::Enum(_) => true,
-            _ => false,
-        }
+        let composed = matches!(self, Ty::List(_) | Ty::Set(_) | Ty::Map(..) | Ty::Record(_) | Ty::Optional(_));
+        !composed && !matches!(self, Ty::None | Ty::Never | Ty::Bytes | Ty::Json)
     }
 
     /// Whether something about the type is not known (any more).
