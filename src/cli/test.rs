@@ -50,8 +50,8 @@ struct Outcome<'t> {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let loaded = files::read(&arguments.paths).map_err(Failure::usage)?;
     let (program, diagnostics) = compile(&loaded);
-    eprint!("{}", render::render(&diagnostics, &loaded.sources, std::io::stderr().is_terminal()));
     let Some(program) = program else {
+        eprint!("{}", render::render(&diagnostics, &loaded.sources, std::io::stderr().is_terminal()));
         return Err(Failure::new(Exit::FilesWrong, "the files are wrong, so no test was run"));
     };
     let tests = Tests::of(&program, arguments.seed);

@@ -168,7 +168,8 @@ impl Loader<'_> {
             .items
             .iter()
             .filter_map(|item| match &item.kind {
-                ItemKind::Import { path } => Some(path.clone()),
+                // An empty path was said to be wrong when it was parsed.
+                ItemKind::Import { path } if !path.value.is_empty() => Some(path.clone()),
                 _ => None,
             })
             .collect();

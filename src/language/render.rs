@@ -26,7 +26,7 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, colour: bool) -> St
         let mut shown = String::new();
         let report = Report::new(diagnostic, sources);
         match handler.render_report(&mut shown, &report) {
-            Ok(()) => text.push_str(&shown),
+            Ok(()) => text.push_str(&format!("{}\n", shown.trim_start_matches('\n'))),
             // A span outside its file cannot be drawn; the words are still true.
             Err(fmt::Error) => text.push_str(&format!("{}\n", line(diagnostic, sources))),
         }

@@ -2,6 +2,7 @@
 
 mod binding;
 mod configuration;
+mod files;
 mod live;
 mod run;
 

@@ -3,6 +3,7 @@
 //! `accept/` and `reject/` are corpora: adding a case is adding a file. Of an accepted file the snapshot is its warnings and
 //! its plans, of a rejected one the messages.
 
+mod blocks;
 mod mutations;
 
 use std::io;

@@ -7,6 +7,7 @@ use crate::language::ast::{
 
 use super::grammar::{Pair, Rule};
 use super::nodes::{Builder, Nodes};
+use super::slips;
 
 impl Builder<'_> {
     /// The declarations of a file, or of a part of one.
@@ -21,7 +22,7 @@ impl Builder<'_> {
         let attributes = self.attributes(&mut nodes);
         let declaration = nodes.need_any();
         let kind = match declaration.as_rule() {
-            Rule::import => ItemKind::Import { path: self.plain_text(Nodes::of(declaration).need(Rule::string)) },
+            Rule::import => self.import(declaration),
             Rule::param => ItemKind::Param(self.param(declaration)),
             Rule::constant => self.constant(declaration),
             Rule::enumeration => self.enumeration(declaration),
@@ -37,6 +38,15 @@ impl Builder<'_> {
             _ => ItemKind::Test(self.test(declaration)),
         };
         Item { docs, attributes, kind, span }
+    }
+
+    fn import(&mut self, pair: Pair<'_>) -> ItemKind {
+        let path = Nodes::of(pair).need(Rule::string);
+        if matches!(path.as_str(), "\"\"" | "\"\"\"\"\"\"") {
+            let span = self.span(&path);
+            self.report(slips::empty_path(span));
+        }
+        ItemKind::Import { path: self.plain_text(path) }
     }
 
     /// The `///` lines between the token before a declaration and the declaration.

@@ -43,6 +43,11 @@ pub(super) fn interpolated_name(at: Span) -> Diagnostic {
         .with_help("write the text out")
 }
 
+pub(super) fn empty_path(at: Span) -> Diagnostic {
+    Diagnostic::error(codes::IMPORT_MISSING, "this import names no file", at, "")
+        .with_help("write the path of a `.proj` file, relative to this one")
+}
+
 pub(super) fn long_duration(at: Span) -> Diagnostic {
     Diagnostic::error(codes::BAD_NUMBER, "this duration is too long", at, "does not fit")
         .with_help("the longest is about 292,000 years; write a shorter one")

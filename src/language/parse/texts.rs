@@ -32,14 +32,17 @@ impl Builder<'_> {
         parts
     }
 
-    /// A text used as a name or a path.
+    /// A text used as a name or a path; empty if it would have to be computed.
     pub(super) fn plain_text(&mut self, pair: Pair<'_>) -> Text {
         let span = self.span(&pair);
         let mut value = String::new();
         for part in self.string(pair) {
             match part {
                 StringPart::Text(text) => value.push_str(&text),
-                StringPart::Expr(expr) => self.report(slips::interpolated_name(expr.span)),
+                StringPart::Expr(expr) => {
+                    self.report(slips::interpolated_name(expr.span));
+                    return Text { value: String::new(), span };
+                }
             }
         }
         Text { value, span }

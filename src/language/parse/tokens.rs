@@ -188,7 +188,8 @@ impl Scanner<'_> {
             let next = bytes.get(end + 1).copied().unwrap_or(b' ');
             let exponent = matches!(bytes[end.saturating_sub(1)], b'e' | b'E') && matches!(here, b'+' | b'-');
             let digits = here.is_ascii_alphanumeric() || here == b'_' || (here == b'.' && next.is_ascii_digit());
-            if !digits && !(exponent && end > self.at + 1 && next.is_ascii_digit()) {
+            let signed = exponent && end > self.at + 1 && next.is_ascii_digit();
+            if !(digits || signed) {
                 break;
             }
             end += 1;
