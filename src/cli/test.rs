@@ -43,7 +43,7 @@ enum Format {
 struct Outcome<'t> {
     test: &'t typed::Test,
     projection: &'t str,
-    result: Result<(), blocks::Failure>,
+    result: Result<(), Box<blocks::Failure>>,
     took: Duration,
 }
 

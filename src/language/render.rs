@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn people_see_places_labels_and_a_fix() {
         let (sources, diagnostic) = two_files();
-        let shown = render(&[diagnostic.clone()], &sources, false);
+        let shown = render(std::slice::from_ref(&diagnostic), &sources, false);
         for words in [
             "error[P0001]",
             "`.reason` may be missing",
@@ -275,14 +275,14 @@ mod tests {
             assert!(shown.contains(words), "{words} in\n{shown}");
         }
         assert!(!shown.contains('\u{1b}'));
-        assert!(render(&[diagnostic.clone()], &sources, true).contains('\u{1b}'));
+        assert!(render(std::slice::from_ref(&diagnostic), &sources, true).contains('\u{1b}'));
         assert_eq!(line(&diagnostic, &sources), "a.proj:2:18: error[P0001]: `.reason` may be missing");
     }
 
     #[test]
     fn tools_see_the_same() {
         let (sources, diagnostic) = two_files();
-        let shown = json(&[diagnostic.clone()], &sources);
+        let shown = json(std::slice::from_ref(&diagnostic), &sources);
         assert_eq!(shown[0]["line"], 2);
         assert_eq!(shown[0]["end_column"], 25);
         assert_eq!(shown[0]["labels"][1]["file"], "shared/b.proj");

@@ -34,13 +34,13 @@ fn program(steps: &str) -> Program {
     program.unwrap_or_else(|| panic!("{diagnostics:#?}"))
 }
 
-fn outcome(steps: &str) -> Result<(), Failure> {
+fn outcome(steps: &str) -> Result<(), Box<Failure>> {
     let program = program(steps);
     Tests::of(&program, 1).run(&program.tests[0])
 }
 
 #[track_caller]
-fn fails(steps: &str, message: &str) -> Failure {
+fn fails(steps: &str, message: &str) -> Box<Failure> {
     let failure = outcome(steps).expect_err("the test fails");
     assert!(failure.message.contains(message), "{failure:#?}");
     failure

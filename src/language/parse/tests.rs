@@ -261,7 +261,7 @@ fn the_greatest_depth_is_read() {
 fn what_is_long_is_not_deep() {
     let mut text = String::new();
     for index in 0..2_000 {
-        write!(text, "fn f{index}(a: int) -> int = if a == 1 {{ 2 }} else if a == 2 {{ 3 }} else {{ -a + {index} }}\n")
+        writeln!(text, "fn f{index}(a: int) -> int = if a == 1 {{ 2 }} else if a == 2 {{ 3 }} else {{ -a + {index} }}")
             .expect("a text takes it");
     }
     assert_eq!(accepted(&text).items.len(), 2_000);

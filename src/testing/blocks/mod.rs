@@ -40,8 +40,9 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(span: Span, message: impl Into<String>) -> Failure {
-        Failure { span, message: message.into(), differences: Vec::new(), orders: None, faults: Vec::new() }
+    fn new(span: Span, message: impl Into<String>) -> Box<Failure> {
+        let message = message.into();
+        Box::new(Failure { span, message, differences: Vec::new(), orders: None, faults: Vec::new() })
     }
 }
 
@@ -59,7 +60,7 @@ impl Tests {
     }
 
     /// Runs one test.
-    pub fn run(&self, test: &Test) -> Result<(), Failure> {
+    pub fn run(&self, test: &Test) -> Result<(), Box<Failure>> {
         let plan = &self.plans[test.projection];
         let written = Order::as_written(test);
         let reference = Run::new(plan, test, &written).finish()?;
@@ -73,7 +74,7 @@ impl Tests {
     }
 
     /// Finds, on the way from one order to another, two neighbours that differ.
-    fn nearest(&self, test: &Test, from: &Order, to: &Order, reference: &Seen) -> Failure {
+    fn nearest(&self, test: &Test, from: &Order, to: &Order, reference: &Seen) -> Box<Failure> {
         let plan = &self.plans[test.projection];
         let mut before = (from.clone(), reference.clone());
         for order in steps_between(from, to) {
@@ -98,7 +99,7 @@ impl Tests {
 type Seen = Vec<BTreeMap<(usize, Arc<str>), Json>>;
 
 /// Says which document differs between two orders.
-fn depends(test: &Test, before: &Seen, after: &Seen, plan: &Plan) -> Failure {
+fn depends(test: &Test, before: &Seen, after: &Seen, plan: &Plan) -> Box<Failure> {
     let nothing = BTreeMap::new();
     let pairs = before.iter().chain(std::iter::repeat(&nothing)).zip(after);
     for (before, after) in pairs {
@@ -129,7 +130,7 @@ impl<'t> Run<'t> {
         Run { harness, plan, test, order, once: BTreeSet::new(), seen: Vec::new() }
     }
 
-    fn finish(mut self) -> Result<Seen, Failure> {
+    fn finish(mut self) -> Result<Seen, Box<Failure>> {
         for (index, step) in self.test.steps.iter().enumerate() {
             self.step(index, step).map_err(|mut failure| {
                 failure.faults = self.harness.faults().iter().map(|fault| fault.message.clone()).collect();
@@ -144,7 +145,7 @@ impl<'t> Run<'t> {
         }
     }
 
-    fn step(&mut self, index: usize, step: &Step) -> Result<(), Failure> {
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), Box<Failure>> {
         match &step.kind {
             StepKind::Given { any_order, events } => self.given(index, *any_order, events),
             StepKind::Restart => {
@@ -198,7 +199,7 @@ impl<'t> Run<'t> {
         }
     }
 
-    fn expect(&self, at: Span, expect: &Expect) -> Result<(), Failure> {
+    fn expect(&self, at: Span, expect: &Expect) -> Result<(), Box<Failure>> {
         let live = live(&self.harness, expect.sink);
         for row in &expect.rows {
             self.expect_row(expect, row, live.get(row.key.as_str()))?;
@@ -217,7 +218,7 @@ impl<'t> Run<'t> {
         Ok(())
     }
 
-    fn expect_row(&self, expect: &Expect, row: &ExpectRow, got: Option<&Json>) -> Result<(), Failure> {
+    fn expect_row(&self, expect: &Expect, row: &ExpectRow, got: Option<&Json>) -> Result<(), Box<Failure>> {
         let (key, sink) = (&row.key, self.sink(expect));
         let held = self.harness.documents(expect.sink).contains_key(key.as_str());
         let was_there = held || self.once.contains(&(expect.sink, Arc::from(key.as_str())));
@@ -230,7 +231,9 @@ impl<'t> Run<'t> {
                     return Ok(());
                 }
                 let message = format!("`{key}` in {sink} is not as expected");
-                Err(Failure { differences, ..Failure::new(row.span, message) })
+                let mut failure = Failure::new(row.span, message);
+                failure.differences = differences;
+                Err(failure)
             }
             (ExpectDocument::Fields(_), None) => {
                 let keys: Vec<_> = live(&self.harness, expect.sink).into_keys().map(|key| format!("`{key}`")).collect();
@@ -263,7 +266,7 @@ impl<'t> Run<'t> {
         got
     }
 
-    fn expect_error(&self, at: Span, class: FaultClass, text: Option<&str>) -> Result<(), Failure> {
+    fn expect_error(&self, at: Span, class: FaultClass, text: Option<&str>) -> Result<(), Box<Failure>> {
         let text = text.unwrap_or_default();
         let met = self.harness.faults().iter().any(|fault| fault.class == class && fault.message.contains(text));
         let word = match class {
