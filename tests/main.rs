@@ -4,4 +4,7 @@ mod cli;
 mod examples;
 mod kafka;
 mod language;
+mod projections;
+mod recovery;
 mod services;
+mod site;

@@ -25,7 +25,7 @@ fn example_events() -> String {
 #[test]
 fn the_tests_in_the_files_pass() {
     let dir = tempfile::tempdir().expect("a folder");
-    let site = Site::new(dir.path(), "projections", &example_events());
+    let site = Site::new(dir.path(), Path::new("projections"), &example_events());
     let output = site.output(&["test", "projections"]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
@@ -33,7 +33,7 @@ fn the_tests_in_the_files_pass() {
 #[test]
 fn the_small_event_log_makes_these_documents() {
     let dir = tempfile::tempdir().expect("a folder");
-    let site = Site::new(dir.path(), "projections", &example_events());
+    let site = Site::new(dir.path(), Path::new("projections"), &example_events());
     site.catch_up();
     let world = site.documents(SINKS);
     let mut shown = String::new();

@@ -1,50 +1,87 @@
 //! SIGKILL at random moments, over a log that grows, changes no document.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::fold::fold;
+use super::kafka::KafkaWriter;
+use super::ledger;
 use super::log::LogWriter;
 use super::random::{Random, seed};
-use super::story::{ACCOUNTS, VISITS, tell};
+use super::story::{ACCOUNTS, Told, VISITS, tell};
+use crate::services;
 use crate::site::{Site, assert_same};
 
-const LEDGER: &str = "tests/recovery/ledger.proj";
 const KILLS: usize = 32;
 const RECORDS: usize = 6000;
+const PARTITIONS: u32 = 3;
+
+/// A log that a story is told to.
+pub trait Feed {
+    /// Appends records, perhaps not the whole of the last one.
+    fn append(&mut self, story: &[Told], random: &mut Random);
+
+    /// Returns when everything appended can be read.
+    fn finish(&mut self);
+}
+
+/// Where the binary reads, and what.
+struct Scene<'a> {
+    dir: &'a Path,
+    file: &'a Path,
+    /// The lines of its source connection.
+    source: &'a str,
+}
 
 #[test]
 fn sigkill_at_random_moments_changes_no_document() {
     let seed = seed("sigkill_at_random_moments_changes_no_document");
+    let dir = tempfile::tempdir().expect("a folder");
+    let events = dir.path().join("events");
+    let source = format!("kind = \"log\"\npath = {events:?}\n");
+    let scene = Scene { dir: dir.path(), file: &ledger::file(), source: &source };
+    kill_and_compare(seed, scene, &mut LogWriter::new(&events, PARTITIONS, &[ACCOUNTS, VISITS]));
+}
+
+#[test]
+fn sigkill_while_reading_kafka_changes_no_document() {
+    let Some(broker) = services::kafka() else { return };
+    let seed = seed("sigkill_while_reading_kafka_changes_no_document");
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut writer = KafkaWriter::new(broker, PARTITIONS, &[ACCOUNTS, VISITS]);
+    let file = dir.path().join("ledger.proj");
+    fs::write(&file, writer.rename(&fs::read_to_string(ledger::file()).expect("a text"))).expect("a file");
+    let source = format!("kind = \"kafka\"\nbrokers = \"{}\"\ngroup = \"kills-{seed}\"\n", broker.bootstrap);
+    kill_and_compare(seed, Scene { dir: dir.path(), file: &file, source: &source }, &mut writer);
+}
+
+fn kill_and_compare(seed: u64, scene: Scene<'_>, feed: &mut dyn Feed) {
     let mut random = Random::new(seed);
     let story = tell(seed, RECORDS);
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut log = LogWriter::new(&dir.path().join("events"), 3, &[ACCOUNTS, VISITS]);
-    let source = format!("kind = \"log\"\npath = {:?}\n", log.dir());
-
-    let disturbed = Site::new(&dir.path().join("disturbed"), LEDGER, &source);
+    let disturbed = Site::new(&scene.dir.join("disturbed"), scene.file, scene.source);
     for part in story.chunks(RECORDS.div_ceil(KILLS)) {
         let (before, during) = part.split_at(random.below(part.len()));
-        log.append(before, &mut random);
+        feed.append(before, &mut random);
         let mut running = disturbed.run();
         if random.one_in(2) {
             disturbed.wait_until("answering", &mut running, || disturbed.get("/healthz").is_some());
         }
         for piece in during.chunks(20) {
-            log.append(piece, &mut random);
+            feed.append(piece, &mut random);
             // The moment of the kill is what is random here: this waits for nothing.
             std::thread::sleep(Duration::from_micros(random.below(30_000) as u64));
         }
         running.kill();
     }
-    log.finish();
+    feed.finish();
     disturbed.catch_up();
 
-    let undisturbed = Site::new(&dir.path().join("undisturbed"), LEDGER, &source);
+    let undisturbed = Site::new(&scene.dir.join("undisturbed"), scene.file, scene.source);
     undisturbed.catch_up();
 
     let expected = fold(&story);
     assert!(expected.values().all(|documents| documents.len() >= 10), "the story is too short to show anything");
-    let sinks = || expected.keys().copied();
-    assert_same(&expected, &undisturbed.documents(sinks()), "undisturbed");
-    assert_same(&expected, &disturbed.documents(sinks()), "after the kills");
+    assert_same(&expected, &undisturbed.documents(ledger::SINKS), "undisturbed");
+    assert_same(&expected, &disturbed.documents(ledger::SINKS), "after the kills");
 }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
+use super::kill::Feed;
 use super::random::Random;
 use super::story::{Told, ToldValue};
 
 pub struct LogWriter {
-    dir: PathBuf,
     partitions: u32,
     files: BTreeMap<(&'static str, u32), File>,
     /// What was handed over but not written yet, by file: the end of a half-written line.
@@ -30,15 +30,17 @@ impl LogWriter {
                 files.insert((*topic, partition), file);
             }
         }
-        LogWriter { dir: dir.to_owned(), partitions, files, withheld: BTreeMap::new() }
+        LogWriter { partitions, files, withheld: BTreeMap::new() }
     }
 
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    fn write(&mut self, place: (&'static str, u32), bytes: &[u8]) {
+        self.files.get_mut(&place).expect("a topic of this log").write_all(bytes).expect("the log can be written");
     }
+}
 
+impl Feed for LogWriter {
     /// Appends records; the last line of a file may stay half-written until the next call.
-    pub fn append(&mut self, story: &[Told], random: &mut Random) {
+    fn append(&mut self, story: &[Told], random: &mut Random) {
         let mut pieces = std::mem::take(&mut self.withheld);
         for told in story {
             let place = (told.topic, partition_of(&told.key, self.partitions));
@@ -53,15 +55,10 @@ impl LogWriter {
         }
     }
 
-    /// Writes what is still withheld.
-    pub fn finish(&mut self) {
+    fn finish(&mut self) {
         for (place, bytes) in std::mem::take(&mut self.withheld) {
             self.write(place, &bytes);
         }
-    }
-
-    fn write(&mut self, place: (&'static str, u32), bytes: &[u8]) {
-        self.files.get_mut(&place).expect("a topic of this log").write_all(bytes).expect("the log can be written");
     }
 }
 

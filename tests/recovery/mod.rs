@@ -4,8 +4,12 @@
 //! of the engine. Whatever is done to the process in between, both must end with the same documents, byte for byte outside
 //! `_proj`. Every test prints its seed and takes one from `PROJECTOR_TEST_SEED`.
 
+mod engine;
 mod fold;
+mod kafka;
 mod kill;
+mod ledger;
 mod log;
 mod random;
+mod redelivery;
 mod story;

@@ -21,8 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Site {
     dir: PathBuf,
-    /// What it runs, relative to the repository.
-    projections: &'static str,
+    /// What it runs.
+    projections: PathBuf,
     port: u16,
 }
 
@@ -33,7 +33,7 @@ pub struct Running {
 
 impl Site {
     /// Sets up `dir` for a file or folder of projections, over the source that the lines under `[connections.events]` name.
-    pub fn new(dir: &Path, projections: &'static str, source: &str) -> Site {
+    pub fn new(dir: &Path, projections: &Path, source: &str) -> Site {
         fs::create_dir_all(dir).expect("a site folder");
         let port = free_port();
         let config = format!(
@@ -46,18 +46,19 @@ impl Site {
              [http]\nlisten = \"127.0.0.1:{port}\"\n"
         );
         fs::write(dir.join("projector.toml"), config).expect("a configuration");
-        Site { dir: dir.to_owned(), projections, port }
+        Site { dir: dir.to_owned(), projections: projections.to_owned(), port }
     }
 
     /// `projector run`, which goes on until it is stopped.
     pub fn run(&self) -> Running {
-        let child = self.command(&["run", self.projections, "--no-watch"]).spawn().expect("the binary starts");
+        let child = self.command(&["run", "--no-watch"]).arg(&self.projections).spawn().expect("the binary starts");
         Running { child }
     }
 
     /// `projector run --until-caught-up`, to its end.
     pub fn catch_up(&self) {
-        let status = self.command(&["run", self.projections, "--until-caught-up"]).status().expect("the binary starts");
+        let status =
+            self.command(&["run", "--until-caught-up"]).arg(&self.projections).status().expect("the binary starts");
         assert!(status.success(), "projector run --until-caught-up ended with {status}; {}", self.stderr());
     }
 
@@ -114,6 +115,9 @@ impl Site {
     fn command(&self, arguments: &[&str]) -> Command {
         let stderr = fs::File::create(self.dir.join("stderr")).expect("a file for stderr");
         let mut command = Command::new(env!("CARGO_BIN_EXE_projector"));
+        for variable in ["PROJECTOR_PROFILE", "PROJECTOR_LOG", "RUST_LOG"] {
+            command.env_remove(variable);
+        }
         command
             .args(arguments)
             .arg("--config")
@@ -173,7 +177,7 @@ struct Listed<'a> {
 }
 
 /// The document as its bytes, less `_proj`, which must be there.
-fn without_proj(document: &str) -> String {
+pub fn without_proj(document: &str) -> String {
     let start = document.rfind(r#""_proj":{"#).unwrap_or_else(|| panic!("no _proj in {document}"));
     let end = start + document[start..].find('}').expect("_proj is an object") + 1;
     let before = document[..start].trim_end_matches(',');

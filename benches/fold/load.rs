@@ -1,10 +1,13 @@
 //! The events that figures are taken on: 512 bytes of JSON, five fields used, 200,000 keys; prepared before the clock starts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use projector::event::batch::NewRecord;
 use projector::event::{Offset, RecordBatch, TopicPartition};
+use projector::language;
+use projector::plan::{Plan, lower};
 use projector::sources::{OffsetRange, PollBudget, Source, SourceError};
 
 pub const TOPIC: &str = "bank.transactions";
@@ -14,6 +17,20 @@ const PARTITIONS: usize = 4;
 
 /// What is folded: five fields used, four changed, none of them on the heap.
 pub const PROGRAM: &str = include_str!("fold.proj");
+
+/// The plan of [`PROGRAM`].
+pub fn plan() -> Arc<Plan> {
+    plan_of(PROGRAM)
+}
+
+/// The plan of the only projection of a text.
+pub fn plan_of(text: &str) -> Arc<Plan> {
+    let read = |_: &Path| Ok(text.as_bytes().to_vec());
+    let loaded = language::files::load(&["fold.proj".into()], &read).expect("a text in memory");
+    let (program, diagnostics) = language::check(&loaded.files, &loaded.imports);
+    let mut program = program.unwrap_or_else(|| panic!("{diagnostics:?}"));
+    Arc::new(lower(program.projections.remove(0)))
+}
 
 /// Prepared values, told in a ring until `events` have been delivered.
 pub struct Ring {
