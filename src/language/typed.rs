@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::language::span::Span;
+use crate::value::json::DecimalStyle;
 use crate::value::{Type, Value};
 
 /// All that the given files declare, checked.
@@ -416,8 +417,8 @@ pub enum SinkKind {
 #[derive(Debug, Clone, Default)]
 pub struct SinkOptions {
     pub omit_none: bool,
-    /// `decimals: "number"`.
-    pub decimals_as_numbers: bool,
+    /// What the kind of sink takes, or the option `decimals`.
+    pub decimals: DecimalStyle,
     /// `ints: "string"`.
     pub ints_as_text: bool,
     /// `id` of the document: text over the key. `None`: the key text.

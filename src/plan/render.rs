@@ -49,7 +49,7 @@ pub fn document(
 /// The fields of `as`, each followed by a comma.
 fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
     let style = Style {
-        decimals_as_numbers: sink.options.decimals_as_numbers,
+        decimals: sink.options.decimals,
         ints_as_text: sink.options.ints_as_text,
         omit_none: sink.options.omit_none,
     };

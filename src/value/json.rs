@@ -1,20 +1,39 @@
 //! Values as JSON, by their types: what documents hold. The same value gives the same bytes, always.
 //!
 //! Absence is `null`; enums are their wire text; times are RFC 3339 and durations ISO 8601; sets are arrays and maps are
-//! objects, in key order; bytes are base64; `json` passes through byte for byte. Decimals are strings unless asked for
-//! as numbers. An integer that a double cannot hold exactly is refused unless integers are written as text.
+//! objects, in key order; bytes are base64; `json` passes through byte for byte. Decimals are strings or numbers, as
+//! the sink wants them. An integer that a double cannot hold exactly is refused unless integers are written as text.
 
 use crate::value::{Type, Value, text};
+
+/// How a sink wants its decimals. A number has all its digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum DecimalStyle {
+    #[default]
+    Text,
+    /// `decimal(s)` as numbers, plain decimals, which a target cannot map to one scale, as text.
+    ScaledNumbers,
+    Numbers,
+}
 
 /// How a sink wants its values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Style {
-    /// Decimals as JSON numbers (all their digits) rather than strings.
-    pub decimals_as_numbers: bool,
+    pub decimals: DecimalStyle,
     /// Integers as strings.
     pub ints_as_text: bool,
     /// Fields of records that are `none` are left out.
     pub omit_none: bool,
+}
+
+impl DecimalStyle {
+    fn is_text(self, ty: &Type) -> bool {
+        match self {
+            DecimalStyle::Text => true,
+            DecimalStyle::ScaledNumbers => !matches!(ty, Type::Decimal(Some(_))),
+            DecimalStyle::Numbers => false,
+        }
+    }
 }
 
 /// An integer outside ±2^53, which readers of JSON would round.
@@ -32,7 +51,7 @@ pub fn write(value: &Value<'_>, ty: &Type, style: Style, out: &mut Vec<u8>) -> R
         (Value::Int(v), _) if style.ints_as_text => scalar(&Value::Int(*v), ty, out, true),
         (Value::Int(v), _) if v.unsigned_abs() > INT_MAX => return Err(IntTooLarge(*v)),
         (Value::Int(_) | Value::Float(_), ty) => scalar(value, ty, out, false),
-        (Value::Decimal(_), ty) => scalar(value, ty, out, !style.decimals_as_numbers),
+        (Value::Decimal(_), ty) => scalar(value, ty, out, style.decimals.is_text(ty)),
         (Value::Text(v), _) => write_text(v.as_str(), out),
         (Value::Json(v), _) => out.extend_from_slice(v.as_bytes()),
         (Value::Enum(_), ty) => write_text(&text::of(value, ty), out),
@@ -182,8 +201,14 @@ mod tests {
 
     #[test]
     fn styles_change_numbers_and_absence() {
-        let numbers = Style { decimals_as_numbers: true, ints_as_text: true, ..Style::default() };
-        assert_eq!(json(&Value::Decimal(Decimal::new(15, 1)), &Type::Decimal(Some(2)), numbers), "1.50");
+        let numbers = Style { decimals: DecimalStyle::Numbers, ints_as_text: true, ..Style::default() };
+        let scaled = Style { decimals: DecimalStyle::ScaledNumbers, ..Style::default() };
+        let decimal = Value::Decimal(Decimal::new(15, 1));
+        assert_eq!(json(&decimal, &Type::Decimal(Some(2)), numbers), "1.50");
+        assert_eq!(json(&decimal, &Type::Decimal(None), numbers), "1.5");
+        assert_eq!(json(&decimal, &Type::Decimal(Some(2)).optional(), scaled), "1.50");
+        assert_eq!(json(&decimal, &Type::Decimal(None), scaled), r#""1.5""#);
+        assert_eq!(json(&decimal, &Type::Decimal(Some(2)), Style::default()), r#""1.50""#);
         assert_eq!(json(&Value::Int(i64::MAX), &Type::Int, numbers), r#""9223372036854775807""#);
         let mut out = Vec::new();
         assert_eq!(write(&Value::Int(1 << 53), &Type::Int, Style::default(), &mut out), Ok(()));

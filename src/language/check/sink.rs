@@ -16,6 +16,7 @@ use crate::language::resolve::{SourceDecl, suggest};
 use crate::language::span::Span;
 use crate::language::typed::{self, OptionClass, SinkKind, SinkOption, SinkOptions};
 use crate::value::Value;
+use crate::value::json::DecimalStyle;
 
 /// What an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,15 @@ const COMMON: &[Row] = &[
     ("budget", Tuning, Takes::Block),
     ("adopt", Tuning, Takes::Bool),
 ];
+
+/// How a target takes decimals unless it is told otherwise: as numbers where it keeps every digit of them.
+fn decimals_of(kind: SinkKind) -> DecimalStyle {
+    match kind {
+        SinkKind::Elasticsearch => DecimalStyle::ScaledNumbers,
+        SinkKind::Postgres => DecimalStyle::Numbers,
+        SinkKind::Cosmos | SinkKind::Cache | SinkKind::Redis | SinkKind::Topic => DecimalStyle::Text,
+    }
+}
 
 /// The options of each kind; the required one first.
 fn table(kind: SinkKind) -> (Option<&'static str>, &'static [Row]) {
@@ -183,7 +193,7 @@ impl Globals<'_> {
 
 impl Context<'_, '_> {
     fn options(&mut self, kind: SinkKind, declared: &ast::Into) -> SinkOptions {
-        let mut options = SinkOptions::default();
+        let mut options = SinkOptions { decimals: decimals_of(kind), ..SinkOptions::default() };
         let (required, own) = table(kind);
         for (index, option) in declared.options.iter().enumerate() {
             if declared.options[..index].iter().any(|other| other.name.text == option.name.text) {
@@ -313,7 +323,13 @@ impl Context<'_, '_> {
         use typed::OptionValue::{Constant, Expr};
         match (name, value) {
             ("omit_none", Constant(Value::Bool(value))) => options.omit_none = *value,
-            ("decimals", Constant(Value::Text(value))) => options.decimals_as_numbers = value.as_str() == "number",
+            ("decimals", Constant(Value::Text(value))) => {
+                options.decimals = match value.as_str() {
+                    "number" => DecimalStyle::Numbers,
+                    "scaled_float" => DecimalStyle::ScaledNumbers,
+                    _ => DecimalStyle::Text,
+                };
+            }
             ("ints", Constant(Value::Text(value))) => options.ints_as_text = value.as_str() == "string",
             ("ttl", Constant(Value::Duration(micros))) => {
                 options.ttl = Some(Duration::from_micros(micros.unsigned_abs()));

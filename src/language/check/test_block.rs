@@ -17,7 +17,7 @@ use crate::language::infer::{Inference, Ty};
 use crate::language::resolve::suggest;
 use crate::language::span::{FileId, Span};
 use crate::language::typed::{self, EventTypeFrom, Expect, ExpectDocument, ExpectRow, FaultClass, GivenEvent};
-use crate::value::json::{self, Style};
+use crate::value::json::{self, DecimalStyle, Style};
 use crate::value::{Value, key};
 
 /// The clock of a test starts at 2026-01-01T00:00:00Z, in microseconds.
@@ -338,7 +338,7 @@ impl Reader<'_, '_, '_> {
             }
             EventTypeFrom::Single => {}
         }
-        let style = Style { decimals_as_numbers: true, ..Style::default() };
+        let style = Style { decimals: DecimalStyle::Numbers, ..Style::default() };
         let wire = Wire { style, partial: !shape.declared, open: !shape.declared };
         let skipped = &shape.defaults;
         self.object(
@@ -481,8 +481,11 @@ impl Reader<'_, '_, '_> {
             self.wrong_value(value.span, "a test is made of plain values", "write the value itself");
             return None;
         };
-        let wire =
-            if ty.is_none() { Wire { style: Style { decimals_as_numbers: true, ..wire.style }, ..wire } } else { wire };
+        let wire = if ty.is_none() {
+            Wire { style: Style { decimals: DecimalStyle::Numbers, ..wire.style }, ..wire }
+        } else {
+            wire
+        };
         self.write(&folded, &checked.ty.clone(), wire, value.span, out)
     }
 
@@ -606,7 +609,7 @@ impl Reader<'_, '_, '_> {
         };
         let sink = &self.projection.typed.sinks[sink];
         let style = Style {
-            decimals_as_numbers: sink.options.decimals_as_numbers,
+            decimals: sink.options.decimals,
             ints_as_text: sink.options.ints_as_text,
             omit_none: sink.options.omit_none,
         };
