@@ -15,9 +15,10 @@ use projector::state::{DiskStore, DiskStoreOptions, Store};
 use serde_json::Value;
 
 use clock::{Spent, measure};
-use load::{KEYS, Ring, plan};
+use load::{Ring, plan};
 
 const EVENTS: usize = 4_000_000;
+const KEYS: u64 = 200_000;
 const NEVER: Duration = Duration::from_secs(3600);
 
 fn main() {

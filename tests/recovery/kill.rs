@@ -1,5 +1,6 @@
 //! SIGKILL at random moments, over a log that grows, changes no document.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::log::LogWriter;
 use super::random::{Random, seed};
 use super::story::{ACCOUNTS, Told, VISITS, tell};
 use crate::services;
-use crate::site::{Site, assert_same};
+use crate::site::{Progress, Site, assert_same};
 
 const KILLS: usize = 32;
 const RECORDS: usize = 6000;
@@ -22,7 +23,7 @@ pub trait Feed {
     /// Appends records, perhaps not the whole of the last one.
     fn append(&mut self, story: &[Told], random: &mut Random);
 
-    /// Returns when everything appended can be read.
+    /// Returns when everything appended so far can be read.
     fn finish(&mut self);
 }
 
@@ -60,28 +61,45 @@ fn kill_and_compare(seed: u64, scene: Scene<'_>, feed: &mut dyn Feed) {
     let mut random = Random::new(seed);
     let story = tell(seed, RECORDS);
     let disturbed = Site::new(&scene.dir.join("disturbed"), scene.file, scene.source);
+    let (mut told, mut in_the_middle) = (0, 0);
     for part in story.chunks(RECORDS.div_ceil(KILLS)) {
+        let before_the_run = passed(&disturbed);
         let (before, during) = part.split_at(random.below(part.len()));
         feed.append(before, &mut random);
         let mut running = disturbed.run();
-        if random.one_in(2) {
-            disturbed.wait_until("answering", &mut running, || disturbed.get("/healthz").is_some());
+        if !random.one_in(4) && before.iter().any(|told| told.topic == ACCOUNTS) {
+            feed.finish();
+            let passes_more = || disturbed.progress("balances").is_some_and(|now| now.passed() > before_the_run);
+            disturbed.wait_until("past a checkpoint", &mut running, passes_more);
         }
         for piece in during.chunks(20) {
-            feed.append(piece, &mut random);
             // The moment of the kill is what is random here: this waits for nothing.
-            std::thread::sleep(Duration::from_micros(random.below(30_000) as u64));
+            std::thread::sleep(Duration::from_micros(random.below(20_000) as u64));
+            feed.append(piece, &mut random);
         }
         running.kill();
+        told += part.iter().filter(|told| told.topic == ACCOUNTS).count() as u64;
+        in_the_middle += usize::from((before_the_run + 1..told).contains(&passed(&disturbed)));
     }
+    println!("{in_the_middle} of {KILLS} kills came after a checkpoint and before the end of the log");
+    assert!(in_the_middle >= KILLS / 4, "too few kills interrupted anything: the pauses do not fit this machine");
     feed.finish();
     disturbed.catch_up();
 
     let undisturbed = Site::new(&scene.dir.join("undisturbed"), scene.file, scene.source);
     undisturbed.catch_up();
 
+    let counts = |site: &Site| site.at_rest().into_iter().map(|(name, at_rest)| (name, at_rest.events)).collect();
+    let (found, straight): (BTreeMap<_, _>, BTreeMap<_, _>) = (counts(&disturbed), counts(&undisturbed));
+    assert_eq!(straight, found, "every event is counted once");
+
     let expected = fold(&story);
     assert!(expected.values().all(|documents| documents.len() >= 10), "the story is too short to show anything");
     assert_same(&expected, &undisturbed.documents(ledger::SINKS), "undisturbed");
     assert_same(&expected, &disturbed.documents(ledger::SINKS), "after the kills");
+}
+
+/// How many records of the accounts the projection of balances has passed for good.
+fn passed(site: &Site) -> u64 {
+    site.at_rest().get("balances").map_or(0, Progress::passed)
 }

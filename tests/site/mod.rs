@@ -67,6 +67,19 @@ impl Site {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("the binary starts")
     }
 
+    /// What the state directory holds of each projection, while nothing runs.
+    pub fn at_rest(&self) -> BTreeMap<String, Progress> {
+        let output = self.output(&["status", "--format", "json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let status: Status = serde_json::from_slice(&output.stdout).expect("status speaks JSON");
+        status.projections.into_iter().map(|projection| (projection.name.clone(), projection)).collect()
+    }
+
+    /// What a running projection says of itself, once it answers.
+    pub fn progress(&self, projection: &str) -> Option<Progress> {
+        serde_json::from_str(&self.get(&format!("/v1/projections/{projection}"))?).ok()
+    }
+
     /// All documents of all sinks, read over HTTP from a run that is ready.
     pub fn documents(&self, sinks: impl IntoIterator<Item = (&'static str, &'static str)>) -> World {
         let mut running = self.run();
@@ -148,6 +161,32 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    projections: Vec<Progress>,
+}
+
+/// How far a projection is, for good.
+#[derive(Debug, Deserialize)]
+pub struct Progress {
+    name: String,
+    /// How many events were folded, dropped, set aside…: each is counted once in the life of the state.
+    pub events: BTreeMap<String, u64>,
+    partitions: Vec<PartitionProgress>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PartitionProgress {
+    next_offset: u64,
+}
+
+impl Progress {
+    /// How many records it has passed, as its synced offsets say.
+    pub fn passed(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.next_offset).sum()
     }
 }
 
