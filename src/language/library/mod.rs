@@ -1,6 +1,6 @@
 //! The standard library: its functions and their signatures.
 //!
-//! `check` finds a function by its [signature](signature) here and settles its types; `plan::eval` gives it its meaning.
+//! `check` finds a function by its signature here and settles its types; `plan::eval` gives it its meaning.
 
 pub(crate) mod signature;
 

@@ -1,7 +1,7 @@
 //! The event log directory → records: `<path>/<topic>/<partition>.jsonl`, one event a line, the line number its offset.
 //!
 //! Files are followed as they grow: a last line without its end waits for it. A line that is no envelope becomes a malformed
-//! record at its offset. Nothing is ever written here but by [`LogWriter`], and nothing is remembered beside the files: a
+//! record at its offset. Nothing is ever written here but by `LogWriter`, and nothing is remembered beside the files: a
 //! file that got shorter or is gone is a log that no longer holds what was read.
 
 mod envelope;
