@@ -292,7 +292,7 @@ mod tests {
     /// Prints its seed when it fails; set `SEED` to that number to see it again.
     fn runner() -> (TestRunner, u64) {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed: u64 = seed.unwrap_or_else(|| rand_seed());
+        let seed: u64 = seed.unwrap_or_else(rand_seed);
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -146,10 +146,6 @@ fn walk(snapshot: &dyn Snapshot, generation: Generation, prefix: &str, after: Op
     seen
 }
 
-fn get(snapshot: &dyn Snapshot, generation: Generation, key: &str) -> Option<String> {
-    snapshot.row(generation, key).unwrap().map(|row| show(key, &row))
-}
-
 fn changed(snapshot: &dyn Snapshot, generation: Generation, settled: u64) -> Vec<Arc<str>> {
     snapshot.changed_since(generation, Version(settled)).unwrap()
 }
