@@ -110,14 +110,9 @@ fn find(request: &PublishRequest) -> Result<Found, StoreError> {
     }
 }
 
-/// Tells a sink that makes its documents itself which rows changed.
+/// Fills a sink that makes its documents itself from the next rows of the walk.
 fn show(request: &PublishRequest, view: &dyn RowView) -> Result<Prepared, StoreError> {
     let (version, snapshot) = (request.version, request.snapshot.clone());
-    if let Work::Keys(keys) = &request.work {
-        view.changed(keys, version, snapshot);
-        let known = keys.iter().map(|key| (key.clone(), Outcome::Ok)).collect();
-        return Ok(Prepared { writes: Vec::new(), known, walked_to: None });
-    }
     let Found { rows, walked_to } = find(request)?;
     let known = rows.iter().map(|(key, _)| (key.clone(), Outcome::Ok)).collect();
     let there =

@@ -58,7 +58,7 @@ pub(crate) fn core_facts(
         let owes_keys = !volatile && settled > Version(0);
         let open = if owes_keys { snapshot.changed_since(generation, settled)? } else { Vec::new() };
         let on_fault = plan.projection.on_error.sink.clone();
-        sinks.push(SinkFacts { name: into.name.clone(), volatile, settled, open, on_fault });
+        sinks.push(SinkFacts { name: into.name.clone(), volatile, view: false, settled, open, on_fault });
     }
     let version = stored.as_ref().map_or(Version(0), |state| state.version);
     let core = CoreFacts {

@@ -102,10 +102,10 @@ pub trait DocumentSink: Send + Sync {
 
 /// A volatile sink that serves synced rows: rendering is left to its readers, so a change costs it next to nothing.
 ///
-/// The publisher calls these in place of [`DocumentSink::write`]; when they return, the keys are settled.
+/// These are called in place of [`DocumentSink::write`]; when they return, the keys are settled.
 pub trait RowView: Send + Sync {
-    /// These rows changed. `snapshot` shows them; `version` is its checkpoint's. Every call takes a snapshot that is no
-    /// older than the last.
+    /// These rows changed. `snapshot` shows them; `version` is its checkpoint's. Each call takes a newer snapshot
+    /// than the last. Called by the thread that folds: it must not block.
     fn changed(&self, keys: &[Arc<str>], version: Version, snapshot: Arc<dyn Snapshot>);
 
     /// The next rows of the walk over all rows that fills the sink at start, in key order; called at least once, also when

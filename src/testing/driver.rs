@@ -458,6 +458,7 @@ impl Harness {
                 run.to_commit = Some(batch);
             }
             Action::Release => run.folder.release(run.snapshot.clone()),
+            Action::Show { .. } => unreachable!("the targets here are written to"),
             Action::Publish { sink, version, work } => run.to_publish.push_back(PublishRequest {
                 plan: self.plan.clone(),
                 generation: run.generation,

@@ -132,7 +132,11 @@ impl Core {
         }
         if !checkpoint.keys.is_empty() {
             self.last_change = version;
-            self.owed.iter_mut().for_each(|owed| owed.owe(&checkpoint.keys, version));
+            let owed = self.owed.iter_mut().filter(|owed| !owed.view);
+            owed.for_each(|owed| owed.owe(&checkpoint.keys, version));
+            if self.owed.iter().any(|owed| owed.view) {
+                actions.push(Action::Show { version, keys: checkpoint.keys });
+            }
         }
         let mut offsets = Vec::new();
         for partition in &mut self.partitions {

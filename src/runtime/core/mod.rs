@@ -139,6 +139,8 @@ pub(crate) enum Action {
     Checkpoint(Box<CheckpointBatch>),
     /// Rows up to the last checkpoint are durable and may leave memory.
     Release,
+    /// These keys changed: show it to the sinks that are views of the rows. It is done when this returns.
+    Show { version: Version, keys: Vec<Arc<str>> },
     /// Write documents to a sink with this version, read from the last synced snapshot.
     Publish { sink: usize, version: Version, work: Work },
     /// Tell the consumer group.

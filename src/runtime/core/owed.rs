@@ -28,6 +28,8 @@ pub(crate) struct SinkFacts {
     pub name: Arc<str>,
     /// It loses all with the process: nothing durable is owed, and all rows are at each start.
     pub volatile: bool,
+    /// It makes its documents from rows itself: it is shown each change at once, and owed only the walk that fills it.
+    pub view: bool,
     /// Everything up to it has been answered, as the store has it; 0 owes every row.
     pub settled: Version,
     /// Keys changed after `settled`, when it is not 0.
@@ -94,6 +96,7 @@ struct Walk {
 pub(super) struct Owed {
     pub name: Arc<str>,
     pub volatile: bool,
+    pub view: bool,
     pub persisted: Version,
     pub trouble: Option<String>,
     pub stopped: bool,
@@ -117,6 +120,7 @@ impl Owed {
         let mut owed = Owed {
             name: facts.name,
             volatile: facts.volatile,
+            view: facts.view,
             persisted: if facts.volatile { Version(0) } else { facts.settled },
             trouble: None,
             stopped: false,
@@ -367,7 +371,14 @@ mod tests {
 
     fn owed(settled: u64, then: FaultAction, retry: Option<(u32, Duration)>) -> Owed {
         let on_fault = SinkFaultAction { retry, then };
-        let facts = SinkFacts { name: "s".into(), volatile: false, settled: Version(settled), open: vec![], on_fault };
+        let facts = SinkFacts {
+            name: "s".into(),
+            volatile: false,
+            view: false,
+            settled: Version(settled),
+            open: vec![],
+            on_fault,
+        };
         Owed::new(facts)
     }
 

@@ -24,7 +24,7 @@ fn tp(partition: i32) -> TopicPartition {
 
 fn sink(name: &str, volatile: bool, settled: u64) -> SinkFacts {
     let on_fault = SinkFaultAction { retry: None, then: FaultAction::Fail };
-    SinkFacts { name: name.into(), volatile, settled: Version(settled), open: Vec::new(), on_fault }
+    SinkFacts { name: name.into(), volatile, view: false, settled: Version(settled), open: Vec::new(), on_fault }
 }
 
 fn facts(sinks: Vec<SinkFacts>) -> CoreFacts {

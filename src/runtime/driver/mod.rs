@@ -123,7 +123,7 @@ impl Engine {
             dirty_bytes_max: hot,
             seed: u64::from(std::process::id()),
         };
-        let facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &volatile, options)? {
+        let mut facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &volatile, options)? {
             Ok(facts) => facts,
             Err(refused) => {
                 let run_state = RunState::Stopped(refused.to_string());
@@ -132,6 +132,9 @@ impl Engine {
                 return Ok(());
             }
         };
+        for (sink, facts) in spec.sinks.iter().zip(&mut facts.core.sinks) {
+            facts.view = sink.row_view().is_some();
+        }
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
         let generation = facts.core.generation;
         let program = FoldProgram::new(spec.plan.clone(), generation, spec.locate);

@@ -196,6 +196,11 @@ impl ProjectionDriver {
                 }
             }
             Action::Release => self.folder.release(self.snapshot.clone()),
+            Action::Show { version, keys } => {
+                for view in self.sinks.iter().filter_map(|sink| sink.row_view()) {
+                    view.changed(&keys, version, self.snapshot.clone());
+                }
+            }
             Action::Publish { sink, version, work } => self.publish(sink, version, work),
             Action::Report(report) => self.report(report),
             Action::Exit(ended) => held.ended = Some(ended),

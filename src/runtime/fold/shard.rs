@@ -19,6 +19,9 @@ use crate::runtime::fold::size::{self, ROW_BYTES_MAX};
 use crate::state::{RowChange, Snapshot, rows};
 use crate::value::Value;
 
+/// How many events' rows are fetched from memory at a time.
+const WARM_EVENTS: usize = 32;
+
 /// The rows of one shard of a projection.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
@@ -94,7 +97,11 @@ impl Shard {
     pub fn fold(&mut self, folding: &Folding<'_>, chunks: &[KeyedChunk], shard: usize) -> ShardResult {
         let mut result = ShardResult::default();
         for chunk in chunks {
-            for event in &chunk.owned[shard] {
+            for (index, event) in chunk.owned[shard].iter().enumerate() {
+                if index % WARM_EVENTS == 0 {
+                    let next = chunk.owned[shard][index..].iter().take(WARM_EVENTS);
+                    self.warm(next);
+                }
                 match self.apply(folding, chunk, event) {
                     Ok(Applied::Folded) => result.folded += 1,
                     Ok(Applied::Filtered) => result.filtered += 1,
@@ -117,6 +124,33 @@ impl Shard {
             }
         }
         result
+    }
+
+    /// Touches the rows of the coming events, so that they wait for memory together and not one after another. Changes
+    /// nothing. With 200,000 keys a third of the fold was such waiting.
+    fn warm<'e>(&self, events: impl Iterator<Item = &'e KeyedEvent>) {
+        let mut places = [0; WARM_EVENTS];
+        let mut found = 0;
+        for event in events {
+            // By hash alone: the right row nearly always, and a wrong one does no harm here.
+            if let Some(place) = self.index.find(event.hash, |place| self.hash_at(*place) == event.hash) {
+                places[found] = *place;
+                found += 1;
+            }
+        }
+        let mut touched = 0;
+        for place in &places[..found] {
+            let Some(hot) = &self.rows[*place as usize] else { continue };
+            touched += usize::from(hot.key.as_bytes().last().copied().unwrap_or_default());
+            if let Some(row) = &hot.row {
+                touched += row.fields.iter().step_by(2).filter(|field| matches!(field, Value::None)).count();
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
+    fn hash_at(&self, place: u32) -> u64 {
+        self.rows[place as usize].as_ref().expect("the index names it").hash
     }
 
     fn apply(&mut self, folding: &Folding<'_>, chunk: &KeyedChunk, event: &KeyedEvent) -> Result<Applied, Failed> {

@@ -179,6 +179,10 @@ impl Inner {
 impl RowView for Cache {
     fn changed(&self, keys: &[Arc<str>], version: Version, snapshot: Arc<dyn Snapshot>) {
         self.inner.advance(version, snapshot);
+        if self.inner.entries.len() == 0 {
+            // Seen after the snapshot moved: what is made meanwhile from older rows is not held.
+            return;
+        }
         for key in keys {
             self.inner.entries.remove(key);
         }
