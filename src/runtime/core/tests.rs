@@ -342,3 +342,22 @@ fn a_failed_commit_ends_the_projection() {
     assert!(played.take(|action| matches!(action, Action::Exit(Ended::Faulted(_))).then_some(())).is_some());
     assert_eq!(played.read(), None);
 }
+
+#[test]
+fn a_view_is_shown_each_change_at_once_and_owes_nothing() {
+    let mut view = sink("cache", true, 0);
+    view.view = true;
+    let mut played = Played::start(facts(vec![view, sink("cosmos", false, 0)]), 1);
+    played.settle_in();
+    played.fold(1, 2);
+    played.later(PAUSE);
+    let batch = played.checkpoint(&["a", "b"]);
+    let shown = played.take(|action| match action {
+        Action::Show { version, keys } => Some((*version, keys.clone())),
+        _ => None,
+    });
+    assert_eq!(shown, Some((batch.version, vec!["a".into(), "b".into()])));
+    assert_eq!(played.published(), Some((1, batch.version, keys(&["a", "b"]))), "the other sink is written to");
+    assert_eq!(played.published(), None);
+    assert_eq!(played.core.owed[0].settled(batch.version), batch.version);
+}
