@@ -44,6 +44,8 @@ impl Progress {
         }
         write!(line, "{} events, {}/s", grouped(events), grouped(self.rate)).expect("a string takes all");
         match behind {
+            // What has not started yet does not know its ends.
+            Some(0) if statuses.iter().any(|status| status.run_state == RunState::Starting) => {}
             Some(0) => line.push_str(", caught up"),
             Some(behind) => write!(line, ", {} behind", grouped(behind)).expect("a string takes all"),
             None => {}
@@ -161,6 +163,14 @@ mod tests {
             progress.summary(&[status(5_000, 5_000, 5_000)], &["17".into()], Duration::from_secs(4)),
             "accounts: 4,000 events read, 4,000 folded, 17 rows, 0 dead letters, 1,000/s\n"
         );
+    }
+
+    #[test]
+    fn what_has_not_started_has_not_caught_up() {
+        let mut starting = (*status(0, 0, 0)).clone();
+        (starting.run_state, starting.partitions) = (RunState::Starting, vec![]);
+        let line = Progress::new(vec![Counters::default()]).line(&[Arc::new(starting)], Duration::from_secs(1));
+        assert_eq!(line, "0 events, 0/s; accounts is starting");
     }
 
     #[test]

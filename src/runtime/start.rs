@@ -96,11 +96,12 @@ pub(crate) fn partition_facts(
         }
         _ => None,
     };
-    let start = decide_offset(stored, Some(range), found);
-    Ok(PartitionFacts { partition: partition.clone(), start, end: Some(range.end) })
+    let start = decide_offset(stored, Some(range), found).map_err(|why| format!("{partition}: {why}"));
+    Ok(PartitionFacts { partition: partition.clone(), start, stored, end: Some(range.end) })
 }
 
 /// A partition that was read before and is no longer there.
 pub(crate) fn missing_partition(partition: &TopicPartition, stored: NextOffset) -> PartitionFacts {
-    PartitionFacts { partition: partition.clone(), start: decide_offset(Some(stored), None, None), end: None }
+    let start = decide_offset(Some(stored), None, None).map_err(|why| format!("{partition}: {why}"));
+    PartitionFacts { partition: partition.clone(), start, stored: Some(stored), end: None }
 }

@@ -81,6 +81,8 @@ pub(crate) struct PartitionFacts {
     pub partition: TopicPartition,
     /// Where to read from, or why it cannot be read.
     pub start: Result<NextOffset, String>,
+    /// What the last checkpoint covers.
+    pub stored: Option<NextOffset>,
     /// The end of the log now.
     pub end: Option<Offset>,
 }

@@ -84,7 +84,7 @@ impl Core {
             let mut partition = match facts.start {
                 Ok(start) if held => Partition::new(facts.partition, start, Reading::Held { until: until.clone() }),
                 Ok(start) => Partition::new(facts.partition, start, Reading::Open),
-                Err(why) => self.unreadable(facts.partition, why, actions),
+                Err(why) => unreadable(facts.partition, facts.stored, why, actions),
             };
             partition.end = facts.end;
             partition.goal = facts.end;
@@ -98,14 +98,6 @@ impl Core {
                 actions.push(Action::Open(starts));
             }
         }
-    }
-
-    fn unreadable(&self, partition: TopicPartition, why: String, actions: &mut Vec<Action>) -> Partition {
-        let offset = Offset(0);
-        let report = Report::PartitionStopped { partition: partition.clone(), offset, why: why.clone() };
-        actions.push(Action::Report(report));
-        let start = NextOffset { offset, time: None, last: None };
-        Partition::new(partition, start, Reading::Stopped { why })
     }
 
     /// Opens partitions that were added later, once the others have passed the ends they had then.
@@ -165,7 +157,8 @@ impl Core {
             }
         }
         for input in folded.ends {
-            if let Some(partition) = self.of_input(input) {
+            // What is held back by a fault is not at the end, though its reader is.
+            if let Some(partition) = self.of_input(input).filter(|p| p.reading == Reading::Open) {
                 partition.at_end = true;
                 partition.end = Some(partition.folded.offset);
             }
@@ -292,6 +285,19 @@ impl Core {
         let sinks = self.owed.iter().filter_map(|owed| if self.claimed { owed.wake_at(now) } else { None });
         sinks.chain(stopping).chain(self.checkpoint_due(now)).min()
     }
+}
+
+/// A partition that is stopped from the start, at the place it had been folded to.
+fn unreadable(
+    partition: TopicPartition,
+    stored: Option<NextOffset>,
+    why: String,
+    actions: &mut Vec<Action>,
+) -> Partition {
+    let start = stored.unwrap_or(NextOffset { offset: Offset(0), time: None, last: None });
+    let report = Report::PartitionStopped { partition: partition.clone(), offset: start.offset, why: why.clone() };
+    actions.push(Action::Report(report));
+    Partition::new(partition, start, Reading::Stopped { why })
 }
 
 fn report_stop(partition: &Partition, why: String, actions: &mut Vec<Action>) {

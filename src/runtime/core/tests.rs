@@ -52,6 +52,7 @@ impl Played {
         let found = |partition: &TopicPartition| PartitionFacts {
             partition: partition.clone(),
             start: Ok(start),
+            stored: None,
             end: Some(Offset(0)),
         };
         let found = played.inputs.iter().map(found).collect();
@@ -244,14 +245,29 @@ fn a_fault_stops_its_partition_at_its_offset_and_holds_nobody() {
     assert_eq!(played.read_after(0), None, "read before the rewind");
     let all = Offset(i64::MAX);
     assert_eq!(played.read(), Some(vec![Some((Offset(5), Offset(9))), Some((Offset(0), all))]));
-    played.step(Input::Folded(Folded { positions: vec![(0, Offset(12)), (1, Offset(4))], ..Folded::default() }));
+    played.step(Input::Ends(vec![(tp(0), Offset(12))]));
+    let positions = vec![(0, Offset(12)), (1, Offset(4))];
+    played.step(Input::Folded(Folded { positions, ends: vec![0, 1], ..Folded::default() }));
     assert_eq!(played.read(), Some(vec![None, Some((Offset(4), all))]));
     let status = played.core.status(None, None);
     assert_eq!(status.partitions[0].stopped.as_deref(), Some("overflow"));
+    assert_eq!(status.partitions[0].end, Some(Offset(12)), "what it does not read is still behind it");
+    assert_eq!(status.partitions[1].end, Some(Offset(4)));
     assert_eq!(status.run_state, crate::runtime::progress::RunState::Running);
     played.later(Duration::from_secs(5));
     let next: Vec<_> = played.checkpoint(&[]).next_offsets.iter().map(|(_, next)| next.offset).collect();
     assert_eq!(next, [Offset(9), Offset(4)]);
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_stays_where_it_was_folded_to() {
+    let mut played = Played::start(facts(Vec::new()), 1);
+    played.settle_in();
+    let stored = Some(NextOffset { offset: Offset(7), time: None, last: None });
+    let start = Err("orders/1 is gone".to_owned());
+    played.step(Input::Opened(vec![PartitionFacts { partition: tp(1), start, stored, end: None }]));
+    let stopped = &played.core.status(None, None).partitions[1];
+    assert_eq!((stopped.next_offset, stopped.stopped.as_deref()), (Offset(7), Some("orders/1 is gone")));
 }
 
 #[test]
