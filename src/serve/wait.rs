@@ -73,6 +73,8 @@ fn covering_checkpoint(status: &ProjectionStatus, place: &Place) -> Result<Optio
         Some(here) => Ok((here.next_offset.0 > *offset).then_some(status.version)),
         // Its partitions are not known yet.
         None if status.run_state == RunState::Starting => Ok(None),
+        // Just made, perhaps: it is found at the next look.
+        None if *partition >= 0 && status.partitions.iter().any(|p| *p.partition.topic == **topic) => Ok(None),
         None => Err(Refusal::bad_request(format!("`{}` reads no partition {topic}/{partition}", status.name))),
     }
 }

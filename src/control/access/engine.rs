@@ -86,13 +86,17 @@ impl EngineClient {
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();
         let body = body.map_err(|error| self.unreachable(error.to_string()))?;
-        let why = || serde_json::from_str::<Refusal>(&body).map_or_else(|_| body.clone(), |refusal| refusal.error);
-        match status {
-            200 => Ok(body),
-            404 => Err(AccessError::NotFound(why())),
-            504 => Err(AccessError::TimedOut(why())),
-            _ => Err(AccessError::Refused(why())),
+        if status == 200 {
+            return Ok(body);
         }
+        let Ok(Refusal { error }) = serde_json::from_str(&body) else {
+            return Err(self.unreachable(format!("what answers there, with {status}, is no engine")));
+        };
+        Err(match status {
+            404 => AccessError::NotFound(error),
+            504 => AccessError::TimedOut(error),
+            _ => AccessError::Refused(error),
+        })
     }
 
     fn unreachable(&self, reason: String) -> AccessError {
