@@ -407,7 +407,7 @@ impl Lack {
                         0 => format!("{} ?? …", field.path(0, false)),
                         _ => field.path(last, true),
                     };
-                    message += &format!(": declare events (`projector infer` prints them), or write `{way}`");
+                    message += &format!(": declare the event, or write `{way}`");
                 }
                 (codes::MISSING_FIELD, message)
             }

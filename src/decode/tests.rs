@@ -340,7 +340,7 @@ fn a_missing_field_says_what_to_write() {
     assert_eq!(plain.span, Some(Span { start: 5, end: 9, ..Span::default() }));
     projection.programs[0].declared_fields = None;
     let hinted = fault(&projection, r#"{"issue": {}}"#);
-    assert!(hinted.message.contains("declare events") && hinted.message.contains("`.issue?.id`"), "{hinted}");
+    assert!(hinted.message.contains(": declare the event, or") && hinted.message.contains("`.issue?.id`"), "{hinted}");
     assert_eq!(fault(&projection, "{}").message.split(':').next(), Some("`.issue` is missing"));
 }
 
