@@ -46,7 +46,10 @@ pub(super) fn plans(compiled: &mut Compiled) -> Result<Vec<Plan>, Failure> {
     }
     compiled.plans.take().ok_or_else(|| {
         let errors = compiled.diagnostics.iter().filter(|diagnostic| Diagnostic::is_error(diagnostic)).count();
-        Failure::new(Exit::FilesWrong, format!("{errors} mistakes in the files: nothing was started"))
+        Failure::new(Exit::FilesWrong, {
+            let mistakes = if errors == 1 { "mistake" } else { "mistakes" };
+            format!("{errors} {mistakes} in the files: nothing was started")
+        })
     })
 }
 

@@ -1,5 +1,7 @@
 //! A running engine, asked by other commands and over HTTP, and stopped by signals.
 
+use std::io::{Read, Write};
+
 use super::{CONFIG, EVENTS, Project, Running, TOTALS};
 
 fn project() -> Project {
@@ -22,6 +24,11 @@ fn a_running_engine_answers_other_commands() {
     assert!(status.out.contains("transactions/0 next 3, at the end"), "{}", status.out);
     let late = ask(&["get", "totals", "a1", "--wait", "transactions/0@99", "--timeout", "1ms"]);
     assert_eq!(late.code, Some(4), "{late:?}");
+    // A partition that may still be made is waited for, one of a topic that is not read is a mistake.
+    let unmade = ask(&["get", "totals", "a1", "--wait", "transactions/7@0", "--timeout", "1ms"]);
+    assert_eq!(unmade.code, Some(4), "{unmade:?}");
+    let foreign = ask(&["get", "totals", "a1", "--wait", "orders/0@0"]);
+    assert_eq!((foreign.code, foreign.err.contains("reads no partition")), (Some(2), true), "{foreign:?}");
     assert_eq!(ask(&["get", "totals", "zz"]).code, Some(1));
 
     let dropped = ask(&["drop", "totals"]);
@@ -86,7 +93,41 @@ fn a_partition_that_stops_shows_on_readyz_and_in_status() {
     project.write("events/transactions/1.jsonl", EVENTS);
     let engine = Running::start(&project, &["run", "totals.proj"]);
     engine.until("/readyz", |code, body| code == 503 && body.contains("partition transactions/0 is stopped"));
+    let folded = r#""partition":0,"next_offset":3,"end":4,"lag_events":1,"#;
+    engine.until("/v1/projections/totals", |_, body| body.contains(folded));
     let status = engine.ask(&project, &["status"]);
     assert!(status.out.contains("stopped: "), "{}", status.out);
+    assert!(status.out.contains("transactions/0 next 3, 1 behind"), "{}", status.out);
     assert_eq!(engine.stop("TERM"), Some(143));
+}
+
+#[test]
+fn a_partition_that_is_gone_is_named() {
+    let project = project();
+    project.write("events/transactions/1.jsonl", EVENTS);
+    assert_eq!(project.run(&["run", "totals.proj", "--until-caught-up"]).code, Some(0));
+    std::fs::remove_file(project.path("events/transactions/1.jsonl")).unwrap();
+    let run = project.run(&["run", "totals.proj", "--until-caught-up"]);
+    let why = "error: totals: transactions/1: the partition is no longer there";
+    assert_eq!((run.code, run.err.contains(why)), (Some(3), true), "{}", run.err);
+}
+
+#[test]
+fn another_server_at_the_address_is_told_from_an_engine() {
+    let project = project();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream
+                .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>");
+        }
+    });
+    let output = project.command(&["status"]).env("PORT", &port).output().unwrap();
+    let why = format!(
+        "error: the engine at 127.0.0.1:{port} could not be asked: what answers there, with 404, is no engine\n"
+    );
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(4), why));
 }
