@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::language::ast::{self, EventPattern, Name, StmtKind};
 use crate::language::check::Globals;
 use crate::language::check::context::EventShape;
-use crate::language::check::topic::TopicInfo;
+use crate::language::check::topic::{TopicInfo, shape_by_use};
 use crate::language::codes;
 use crate::language::diagnostic::{Diagnostic, near};
 use crate::language::infer::{Inference, Ty};
@@ -53,6 +53,9 @@ impl<'a> Globals<'a> {
                 let shape = self.event(event);
                 self.check_wire(&sources, topic, &shape, event.name.span);
                 sources.add(topic, shape);
+            }
+            for name in sources.topics[topic].undeclared.clone() {
+                sources.add(topic, open_shape(name.text.clone(), inference));
             }
         }
         for (index, handler) in handlers.iter().enumerate() {
@@ -157,11 +160,12 @@ impl<'a> Globals<'a> {
             Some(TypeDecl::Event(event)) => Some(event),
             _ => None,
         };
-        let listed: Vec<String> = sources.shapes.iter().map(|shape| shape.name.to_string()).collect();
+        let listed = sources.shapes.iter().flat_map(|shape| [&shape.name, &shape.wire]);
+        let listed: Vec<String> = listed.map(ToString::to_string).collect();
         let similar = near(&name.text, listed.iter().map(String::as_str)).map(str::to_owned);
         let named =
             |topic: &&TopicInfo| matches!(topic.event_type, Some(EventTypeFrom::Header(_) | EventTypeFrom::Field(_)));
-        let unlisted = |topic: &&TopicInfo| named(topic) && topic.events.is_empty();
+        let unlisted = |topic: &&TopicInfo| named(topic) && topic.events.is_empty() && topic.undeclared.is_empty();
         let candidates: Vec<usize> = match sources.topics.iter().filter(unlisted).count() {
             0 if declared.is_none() => sources.positions(named),
             _ => sources.positions(unlisted),
@@ -173,14 +177,7 @@ impl<'a> Globals<'a> {
         let shape = match declared {
             Some(event) => self.event(event),
             None => {
-                let message = format!("event `{}` is not declared, so its shape comes from use", name.text);
-                let help = match name.text.starts_with(|first: char| first.is_ascii_uppercase()) {
-                    true => format!("declare it: event {} {{ … }}", name.text),
-                    false => format!("declare it: event Name = \"{wire}\" {{ … }}"),
-                };
-                self.report(
-                    Diagnostic::warning(codes::SHAPE_BY_USE, message, name.span, "not declared").with_help(help),
-                );
+                self.report(shape_by_use(name, wire));
                 EventShape { wire: wire.into(), ..open_shape(name.text.clone(), inference) }
             }
         };

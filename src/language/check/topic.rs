@@ -6,7 +6,7 @@ use crate::language::ast::{self, ExprKind, Name, OptionEntry, OptionValue, Strin
 use crate::language::check::Globals;
 use crate::language::check::chain::{Step, take_apart};
 use crate::language::codes;
-use crate::language::diagnostic::Diagnostic;
+use crate::language::diagnostic::{Diagnostic, near};
 use crate::language::resolve::{TopicDecl, TypeDecl, suggest};
 use crate::language::typed::{EventTypeFrom, Unknown};
 
@@ -21,6 +21,8 @@ pub(crate) struct TopicInfo<'a> {
     pub unknown: Unknown,
     /// The events it lists, or its single one.
     pub events: Vec<&'a ast::Event>,
+    /// Names it lists that no one declares: their shape comes from use.
+    pub undeclared: Vec<&'a Name>,
     /// Names it lists that are no events; that was said.
     pub missing: Vec<Arc<str>>,
     /// The payload path that producers use as the record's key.
@@ -41,6 +43,7 @@ impl<'a> Globals<'a> {
             event_type: None,
             unknown: Unknown::Drop,
             events: Vec::new(),
+            undeclared: Vec::new(),
             missing: Vec::new(),
             keyed_by: None,
         };
@@ -103,7 +106,11 @@ impl<'a> Globals<'a> {
                 self.refuse(code, &format!("`{name}` of a topic is not supported yet"), option.name.span);
             }
             (name, _) if OPTIONS.contains(&name) => {
-                self.wrong_option(span, &format!("`{name}` takes another value"), "see the other topics for its form");
+                let help = match name {
+                    "events" => "write the names of events: `events: OrderPlaced, OrderShipped`",
+                    _ => "write one value, without braces",
+                };
+                self.wrong_option(span, &format!("`{name}` takes another value"), help);
             }
             (name, _) => {
                 let message = format!("a topic has no option `{name}`");
@@ -163,16 +170,32 @@ impl<'a> Globals<'a> {
                 );
             }
             None => {
-                topic.missing.push(name.text.clone());
                 let events = scope.types.values().filter(|decl| matches!(decl, TypeDecl::Event(_)));
-                let help = suggest(&name.text, "events", events.map(|decl| &*decl.name().text))
-                    .unwrap_or_else(|| format!("declare it: event {} {{ … }}", name.text));
-                let message = format!("there is no event `{}`", name.text);
-                let diagnostic = Diagnostic::error(codes::UNKNOWN_EVENT, message, name.span, "not found");
-                self.report(diagnostic.with_help(help));
+                match near(&name.text, events.map(|decl| &*decl.name().text)).map(str::to_owned) {
+                    Some(similar) => {
+                        topic.missing.push(name.text.clone());
+                        let message = format!("there is no event `{}`", name.text);
+                        let diagnostic = Diagnostic::error(codes::UNKNOWN_EVENT, message, name.span, "not found");
+                        self.report(diagnostic.with_help(format!("did you mean `{similar}`?")));
+                    }
+                    None => {
+                        topic.undeclared.push(name);
+                        self.report(shape_by_use(name, &name.text));
+                    }
+                }
             }
         }
     }
+}
+
+/// `Placed` is listed or handled, and not declared.
+pub(crate) fn shape_by_use(name: &Name, wire: &str) -> Diagnostic {
+    let message = format!("event `{}` is not declared, so its shape comes from use", name.text);
+    let help = match name.text.starts_with(|first: char| first.is_ascii_uppercase()) {
+        true => format!("declare it: event {} {{ … }}", name.text),
+        false => format!("declare it: event Name = \"{wire}\" {{ … }}"),
+    };
+    Diagnostic::warning(codes::SHAPE_BY_USE, message, name.span, "not declared").with_help(help)
 }
 
 /// A bare lower-case word.
