@@ -22,6 +22,8 @@ pub struct Style {
     pub decimals: DecimalStyle,
     /// Integers as strings.
     pub ints_as_text: bool,
+    /// Integers as numbers, however large: whoever reads them takes them from their digits.
+    pub ints_exact: bool,
     /// Fields of records that are `none` are left out.
     pub omit_none: bool,
 }
@@ -49,7 +51,7 @@ pub fn write(value: &Value<'_>, ty: &Type, style: Style, out: &mut Vec<u8>) -> R
         (Value::None, _) => out.extend_from_slice(b"null"),
         (Value::Bool(v), _) => out.extend_from_slice(if *v { b"true" } else { b"false" }),
         (Value::Int(v), _) if style.ints_as_text => scalar(&Value::Int(*v), ty, out, true),
-        (Value::Int(v), _) if v.unsigned_abs() > INT_MAX => return Err(IntTooLarge(*v)),
+        (Value::Int(v), _) if v.unsigned_abs() > INT_MAX && !style.ints_exact => return Err(IntTooLarge(*v)),
         (Value::Int(_) | Value::Float(_), ty) => scalar(value, ty, out, false),
         (Value::Decimal(_), ty) => scalar(value, ty, out, style.decimals.is_text(ty)),
         (Value::Text(v), _) => write_text(v.as_str(), out),
@@ -214,6 +216,10 @@ mod tests {
         assert_eq!(write(&Value::Int(1 << 53), &Type::Int, Style::default(), &mut out), Ok(()));
         let past = (1 << 53) + 1;
         assert_eq!(write(&Value::Int(-past), &Type::Int, Style::default(), &mut out), Err(IntTooLarge(-past)));
+        assert_eq!(
+            json(&Value::Int(-past), &Type::Int, Style { ints_exact: true, ..Style::default() }),
+            "-9007199254740993"
+        );
     }
 
     #[test]

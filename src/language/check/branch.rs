@@ -143,7 +143,15 @@ impl Context<'_, '_> {
         if cases.all {
             let diagnostic =
                 Diagnostic::error(codes::UNREACHABLE, "this case is met before", pattern.span, "never reached");
-            self.report(diagnostic.with_help("put it before the case that takes everything, or take it out"));
+            let help = match (&pattern.kind, ty.required()) {
+                (PatternKind::Bind(name), Ty::Enum(members))
+                    if members.members.iter().any(|(known, _)| *known == name.text) =>
+                {
+                    format!("a bare name stands for any value: write `{}.{}`", members.name, name.text)
+                }
+                _ => "put it before the case that takes everything, or take it out".into(),
+            };
+            self.report(diagnostic.with_help(help));
         }
         match &pattern.kind {
             PatternKind::Any => Pattern::Any,

@@ -470,9 +470,11 @@ impl Context<'_, '_> {
         let diagnostic = Diagnostic::error(codes::NO_FUNCTION_NAMED, message, name.span, "not found");
         let scope = self.globals.names.scope(self.file);
         let own = scope.values.iter().filter(|(_, decl)| matches!(decl, ValueDecl::Fn(_))).map(|(name, _)| *name);
+        let declared = own.clone().any(|name| name == word);
         let all = signatures().iter().map(|signature| signature.name).chain(own.filter(|_| !method));
         let near = crate::language::diagnostic::near(word, all);
         let help = match word {
+            _ if method && declared => Some(format!("it is a function of this file: write `{word}(…)`")),
             "get" if method => Some("write `[…]` for an entry".to_owned()),
             "concat" => Some("join with `++`".to_owned()),
             "length" | "size" => Some("did you mean `len`?".to_owned()),

@@ -228,16 +228,10 @@ impl<'c, 'a> Context<'c, 'a> {
             "part of the key"
         } else if self.globals.names.scope(self.file).values.contains_key(word) {
             "declared in this file"
-        } else if matches!(word, "event" | "exists" | "prev" | "window") {
-            "a word of the language"
         } else {
-            return;
+            return self.globals.check_own_word(name);
         };
-        let message = format!("`{word}` has a meaning here already");
-        self.report(
-            Diagnostic::error(codes::SHADOWED, message, name.span, format!("it is {what}"))
-                .with_help(format!("choose another name, such as `this_{word}`")),
-        );
+        self.report(shadowed(name, what));
     }
 
     /// Whether a fact holds here. Everything holds where nothing gets.
@@ -288,6 +282,29 @@ impl Checked {
             _ => None,
         }
     }
+}
+
+impl Globals<'_> {
+    /// Names of the language itself are nobody else's.
+    pub fn check_own_word(&mut self, name: &Name) {
+        if matches!(&*name.text, "event" | "exists" | "prev" | "window") {
+            self.report(shadowed(name, "a word of the language"));
+        }
+    }
+
+    /// A field or a key part has a name of its own.
+    pub fn check_row_name(&mut self, name: &Name) {
+        match self.names.scope(name.span.file).values.contains_key(&*name.text) {
+            true => self.report(shadowed(name, "declared in this file")),
+            false => self.check_own_word(name),
+        }
+    }
+}
+
+fn shadowed(name: &Name, what: &str) -> Diagnostic {
+    let message = format!("`{}` has a meaning here already", name.text);
+    Diagnostic::error(codes::SHADOWED, message, name.span, format!("it is {what}"))
+        .with_help(format!("choose another name, such as `this_{}`", name.text))
 }
 
 /// Stands for an expression with a mistake in it.

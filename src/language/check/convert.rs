@@ -308,6 +308,10 @@ fn division(expr: &Expr) -> Option<&Expr> {
         ExprKind::Binary { op: BinaryOp::Divide | BinaryOp::Remainder, .. } => Some(expr),
         ExprKind::Call { function: Function::Div | Function::Mod, .. } => Some(expr),
         ExprKind::Call { function: Function::Round, arguments } => arguments.first().and_then(division),
+        ExprKind::Chain { base, rest, .. } => match rest.kind {
+            ExprKind::Call { function: Function::Round, .. } => division(base),
+            _ => None,
+        },
         _ => None,
     }
 }

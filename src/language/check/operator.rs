@@ -185,6 +185,12 @@ impl Context<'_, '_> {
             return self.open_arithmetic(op, left, right, span);
         }
         let divisor = right.as_constant().is_some_and(not_zero);
+        // An int literal is what the other side is.
+        let (a, b) = match (&a, &b) {
+            (Ty::Float, Ty::Int) if right.as_constant().is_some() => (Ty::Float, Ty::Float),
+            (Ty::Int, Ty::Float) if left.as_constant().is_some() => (Ty::Float, Ty::Float),
+            _ => (a, b),
+        };
         let Some((result, left_want, right_want)) = result_type(op, &a, &b) else {
             let word = spelled(op);
             let message = format!("`{word}` does not go with `{a}` and `{b}`");
@@ -315,6 +321,12 @@ impl Context<'_, '_> {
     }
 
     pub fn negate(&mut self, inner: &ast::Expr, span: Span) -> Checked {
+        if let ast::ExprKind::Int(digits) = &inner.kind
+            && let Ok(value) = format!("-{digits}").parse()
+        {
+            // The least int has no positive counterpart.
+            return self.constant(Value::Int(value), Ty::Int, span);
+        }
         let inner = self.expr(inner, None);
         let ty = self.inference.known(&inner.ty);
         match (&ty, inner.as_constant()) {

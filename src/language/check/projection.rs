@@ -219,6 +219,7 @@ impl<'a> Globals<'a> {
                     Name { text: format!("part {}", key.len() + 1).into(), span: part.value.span }
                 }
             };
+            self.check_row_name(&name);
             let twice = key.iter().any(|other| other.name.text == name.text);
             let field = clauses.state.iter().find(|field| field.name.text == name.text);
             if twice || field.is_some() {

@@ -37,6 +37,7 @@ impl<'a> Globals<'a> {
         let mut read: Vec<FieldDecl<'a>> = Vec::new();
         for field in fields {
             self.refuse_attributes(&field.attributes);
+            self.check_row_name(&field.name);
             if let Some(first) = read.iter().find(|other| other.name.text == field.name.text) {
                 let message = format!("state field `{}` is declared twice", field.name.text);
                 self.report(

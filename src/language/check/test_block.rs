@@ -338,7 +338,7 @@ impl Reader<'_, '_, '_> {
             }
             EventTypeFrom::Single => {}
         }
-        let style = Style { decimals: DecimalStyle::Numbers, ..Style::default() };
+        let style = Style { decimals: DecimalStyle::Numbers, ints_exact: true, ..Style::default() };
         let wire = Wire { style, partial: !shape.declared, open: !shape.declared };
         let skipped = &shape.defaults;
         self.object(
@@ -495,8 +495,8 @@ impl Reader<'_, '_, '_> {
             Err(json::IntTooLarge(int)) => {
                 self.wrong_value(
                     span,
-                    &format!("`{int}` is more than a JSON number holds exactly"),
-                    "use a smaller number",
+                    &format!("`{int}` is in no document of this sink: it is more than a double holds exactly"),
+                    "expect a sink fault instead, or give the sink `ints: \"string\"`",
                 );
                 None
             }
@@ -611,6 +611,7 @@ impl Reader<'_, '_, '_> {
         let style = Style {
             decimals: sink.options.decimals,
             ints_as_text: sink.options.ints_as_text,
+            ints_exact: false,
             omit_none: sink.options.omit_none,
         };
         let mut types: Vec<(Arc<str>, Ty)> =

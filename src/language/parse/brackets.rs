@@ -18,7 +18,8 @@ pub(super) fn too_deep<'t>(text: &str, tokens: &'t Tokens) -> Option<&'t Token> 
         if levels.depth > DEPTH_MAX {
             return Some(token);
         }
-        before = word;
+        // `.key` is a field, whatever the word means elsewhere.
+        before = if token.kind == Kind::Word && is_field(before) { "field" } else { word };
     }
     None
 }
@@ -93,6 +94,11 @@ impl Levels {
             self.depth -= 1;
         }
     }
+}
+
+/// Whether the word behind a token is the name of a field, which may be any word: `.key`, `?.on`.
+pub(super) fn is_field(before: &str) -> bool {
+    matches!(before, "." | "?.")
 }
 
 /// Whether a token may be the last of an operand, so that a `{` behind it is a block and not a record.

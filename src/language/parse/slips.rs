@@ -7,7 +7,7 @@ use crate::language::codes;
 use crate::language::diagnostic::{Diagnostic, near};
 use crate::language::span::{FileId, Span};
 
-use super::brackets::ends_operand;
+use super::brackets::{ends_operand, is_field};
 use super::expected::{in_words, starts_expression};
 use super::grammar::Rule;
 use super::parts::{CLAUSE_WORDS, ITEM_WORDS, Part};
@@ -96,7 +96,7 @@ pub(super) fn lexical(file: FileId, text: &str, tokens: &Tokens) -> Vec<Diagnost
                 }
                 None => None,
             },
-            Kind::Mark => mark_slip(at, word(index - 1), before),
+            Kind::Mark => mark_slip(at, word(index - 1), before, is_field(index.checked_sub(3).map_or("", word))),
             Kind::Word => word_slip(at, word(index - 1), before, word(index)),
             _ => None,
         };
@@ -111,7 +111,7 @@ pub(super) fn lexical(file: FileId, text: &str, tokens: &Tokens) -> Vec<Diagnost
     found
 }
 
-fn mark_slip(at: Span, mark: &str, before: &str) -> Option<Diagnostic> {
+fn mark_slip(at: Span, mark: &str, before: &str, field: bool) -> Option<Diagnostic> {
     let error = |code, message: &str, help: &str| Some(Diagnostic::error(code, message, at, "").with_help(help));
     match mark {
         "&&" => error(codes::AMPERSANDS, "`&&` is written `and`", "`and`"),
@@ -122,7 +122,7 @@ fn mark_slip(at: Span, mark: &str, before: &str) -> Option<Diagnostic> {
         "<>" => error(codes::ANGLE_NOT_EQUAL, "`<>` is written `!=`", "`!=`"),
         "=+" => error(codes::SWAPPED_ASSIGNMENT, "`=+` is written `+=`", "`+=`"),
         "#" => error(codes::HASH_COMMENT, "comments start with `//`", "`//`"),
-        "!" if !ends_operand(before) => error(codes::BANG_BEFORE, "`!x` is written `not x`", "`not`"),
+        "!" if !field && !ends_operand(before) => error(codes::BANG_BEFORE, "`!x` is written `not x`", "`not`"),
         _ => None,
     }
 }
