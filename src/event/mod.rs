@@ -68,6 +68,11 @@ impl Version {
         (epoch < 1 << Self::EPOCH_BITS).then_some(Version(epoch << Self::CHECKPOINT_BITS))
     }
 
+    /// Whether it is the first of its epoch: the checkpoint that a start writes before anything is published.
+    pub fn begins_epoch(self) -> bool {
+        self.0.trailing_zeros() >= Self::CHECKPOINT_BITS
+    }
+
     /// The version of the next checkpoint. A carry out of the low bits is a new epoch.
     pub fn next_checkpoint(self) -> Version {
         Version(self.0 + 1)

@@ -43,7 +43,6 @@ pub(crate) struct Directory {
 }
 
 const FORMAT: &str = "FORMAT";
-const FORMAT_NEW: &str = "FORMAT.new";
 const LOCK: &str = "LOCK";
 
 impl Directory {
@@ -126,18 +125,26 @@ fn parse_format(bytes: &[u8], contents: Contents) -> Result<StoreId, Trouble> {
 
 fn create_format(path: &Path, contents: Contents) -> Result<StoreId, StoreError> {
     let id = new_id();
-    let create = || -> io::Result<()> {
-        let new = path.join(FORMAT_NEW);
-        let mut file = File::create(&new)?;
-        write!(file, "{}\nformat {}\nid {id}\n", contents.kind, contents.format)?;
-        file.sync_all()?;
-        fs::rename(&new, path.join(FORMAT))?;
-        sync_directory(path)?;
+    let sync_parent = || -> io::Result<()> {
         // The directory itself may be as new as the file.
         path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
     };
-    create().map_err(|error| failed(path, "created", error))?;
+    write_file(path, FORMAT, &format!("{}\nformat {}\nid {id}\n", contents.kind, contents.format))?;
+    sync_parent().map_err(|error| failed(path, "created", error))?;
     Ok(id)
+}
+
+/// Writes a file whole or not at all, and so that it lasts.
+pub(crate) fn write_file(path: &Path, name: &str, text: &str) -> Result<(), StoreError> {
+    let write = || -> io::Result<()> {
+        let new = path.join(format!("{name}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path.join(name))?;
+        sync_directory(path)
+    };
+    write().map_err(|error| failed(path, "written", error))
 }
 
 /// Makes a folder whole or not at all: `build` makes it beside its place, then it is renamed into it.
@@ -264,8 +271,8 @@ mod tests {
     #[test]
     fn a_half_made_directory_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FORMAT_NEW), "projector st").unwrap();
+        fs::write(dir.path().join("FORMAT.new"), "projector st").unwrap();
         Directory::open(dir.path(), CONTENTS).unwrap();
-        assert!(!dir.path().join(FORMAT_NEW).exists());
+        assert!(!dir.path().join("FORMAT.new").exists());
     }
 }

@@ -663,3 +663,64 @@ fn copy_all(from: &Path, to: &Path) {
         }
     }
 }
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// Without the lock, which is written by whoever looks.
+fn contents_below(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = files_below(path).into_iter().filter(|file| !file.ends_with("LOCK"));
+    files.map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
+}
+
+/// A store with a start, a row, a list and a dead letter, closed.
+fn closed_store() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DiskStore::open(dir.path(), OPTIONS).unwrap();
+    let generation = store.new_generation(&name("orders")).unwrap();
+    let start = Version(0).next_epoch().unwrap();
+    store.commit(&[batch(generation, start.0)]).unwrap();
+    let rows = with_rows(generation, start.0 + 1, &["a=1"]);
+    store.commit(&[CheckpointBatch { dead_letters: vec![letter(7)], ..rows }]).unwrap();
+    dir
+}
+
+#[test]
+fn a_database_that_lost_a_file_or_its_content_is_refused() {
+    let mut refused = 0;
+    let names: Vec<_> = {
+        let dir = closed_store();
+        files_below(dir.path()).iter().map(|file| file.strip_prefix(dir.path()).unwrap().to_owned()).collect()
+    };
+    assert!(names.iter().any(|name| name.ends_with("0.jnl")), "{names:?}");
+    for name in names.iter().filter(|name| !name.ends_with("LOCK")) {
+        for truncate in [false, true] {
+            let dir = closed_store();
+            let file = dir.path().join(name);
+            if truncate {
+                std::fs::write(&file, []).unwrap()
+            } else {
+                std::fs::remove_file(&file).unwrap()
+            }
+            let left = contents_below(dir.path());
+            match DiskStore::open(dir.path(), OPTIONS) {
+                Err(_) => {
+                    refused += 1;
+                    let now = contents_below(dir.path());
+                    left.iter().for_each(|(path, bytes)| assert!(now.get(path) == Some(bytes), "{name:?}: {path:?}"));
+                }
+                Ok(store) => {
+                    let snapshot = store.snapshot();
+                    let state = snapshot.projection(&self::name("orders")).unwrap();
+                    let generation = state.unwrap_or_else(|| panic!("{name:?} lost the record")).generation;
+                    assert_eq!(walk(&*snapshot, generation, "", None).len(), 1, "{name:?} lost the row");
+                    let letters = snapshot.dead_letters(&self::name("orders"), 0, 9).unwrap();
+                    assert_eq!(letters.len(), 1, "{name:?} lost the letter");
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
+}

@@ -2,7 +2,8 @@
 //!
 //! Four keyspaces. `rows`: generation, key text → the version that changed it, and the row. `changes`: generation, version,
 //! kind, chunk → keys that the checkpoint changed. `records`: one entry per projection, one for its plan, one per dropped
-//! generation, and the last generation given. `letters`: projection, number → dead letter. Rows carry no version byte: their
+//! generation, the last generation given, and how many starts there were. `letters`: projection, number → dead letter. Each
+//! keyspace holds a marker from its making on. Rows carry no version byte: their
 //! layout hash stands in the plan, the layout of the rest of the entry in `FORMAT`.
 
 use std::ops::Range;
@@ -24,6 +25,10 @@ const LONG_GENERATION: u8 = 0x80;
 pub const ROW_HEAD: usize = 8;
 
 pub const LAST_GENERATION: &[u8] = b"g";
+/// How many checkpoints began an epoch; see `witness`.
+pub const STARTS: &[u8] = b"s";
+/// In every keyspace, after all its keys: without it the keyspace was lost.
+pub const MARKER: &[u8] = &[0xff];
 pub const RECORD: &[u8] = b"p";
 const PLAN: &[u8] = b"q";
 pub const DROPPED: &[u8] = b"x";
@@ -162,6 +167,13 @@ pub fn read_generation(value: &[u8]) -> Result<Generation, BytesError> {
     let generation = Generation(u32::from_be_bytes(reader.array()?));
     reader.end()?;
     Ok(generation)
+}
+
+pub fn read_starts(value: &[u8]) -> Result<u64, BytesError> {
+    let mut reader = Reader::new(value);
+    let starts = u64::from_be_bytes(reader.array()?);
+    reader.end()?;
+    Ok(starts)
 }
 
 /// The name after the first byte of a [`record_key`].

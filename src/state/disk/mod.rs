@@ -9,6 +9,7 @@ mod entry;
 mod journal;
 mod reader;
 mod recovery;
+mod witness;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -112,6 +113,15 @@ impl Store for DiskStore {
 }
 
 impl Tables {
+    /// The state directory that the database lies in.
+    fn directory(&self) -> &Path {
+        self.path.parent().expect("the database has a folder of its own")
+    }
+
+    fn keyspaces(&self) -> [&Keyspace; 4] {
+        [&self.rows, &self.changes, &self.records, &self.letters]
+    }
+
     /// A batch that is synced when its commit returns.
     fn batch(&self, entries: usize) -> fjall::OwnedWriteBatch {
         fjall::OwnedWriteBatch::with_capacity(self.db.clone(), entries).durability(Some(PersistMode::SyncAll))

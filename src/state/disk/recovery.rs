@@ -17,6 +17,7 @@ use crate::state::directory::{Contents, Directory, make_folder};
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
 use crate::state::disk::journal;
 use crate::state::disk::reader::DiskSnapshot;
+use crate::state::disk::witness;
 use crate::state::disk::writer::{Known, List, Writer};
 use crate::state::disk::{DiskStore, DiskStoreOptions, Tables};
 use crate::state::{Snapshot, StoreError};
@@ -43,6 +44,10 @@ pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Res
     let damaged = |error| tables.damaged("the last generation", error);
     let last_generation = tables.records.get(entry::LAST_GENERATION).map_err(|error| tables.read_failed(error))?;
     let last_generation = last_generation.map(|value| entry::read_generation(&value)).transpose().map_err(damaged)?;
+    let starts = tables.records.get(entry::STARTS).map_err(|error| tables.read_failed(error))?;
+    let damaged = |error| tables.damaged("the count of starts", error);
+    let starts = starts.map(|value| entry::read_starts(&value)).transpose().map_err(damaged)?.unwrap_or(0);
+    witness::compare(path, starts)?;
     let mut known = BTreeMap::new();
     for name in snapshot.projections()? {
         known.insert(name.clone(), read_known(&tables, &snapshot, &name)?);
@@ -51,13 +56,52 @@ pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Res
         tables.remove_generation(generation)?;
     }
     let snapshot = DiskSnapshot::new(&tables);
-    let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, listed_keys_min);
+    let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, listed_keys_min, starts);
     Ok(DiskStore { writer: Mutex::new(writer), synced: RwLock::new(Arc::new(snapshot)), id: directory.id })
 }
 
 fn open_tables(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {
-    let database = make_folder(path, DATABASE, |new| open_database(new, directory, options).map(drop))?;
-    open_database(&database, directory, options)
+    let make = |new: &Path| mark(&open_database(new, directory, options)?);
+    let database = make_folder(path, DATABASE, make)?;
+    look_for_keyspaces(&database)?;
+    let tables = open_database(&database, directory, options)?;
+    look_for_marks(&tables)?;
+    Ok(tables)
+}
+
+/// Puts a marker into each keyspace of a new database.
+fn mark(tables: &Tables) -> Result<(), StoreError> {
+    let mut batch = tables.batch(4);
+    for keyspace in tables.keyspaces() {
+        batch.insert(keyspace, entry::MARKER, b"");
+    }
+    batch.commit().map_err(|error| tables.write_failed(error))
+}
+
+/// Refuses a database that lacks the file in which a keyspace says what belongs to it: opened, it would begin that keyspace
+/// anew and tidy up the others.
+fn look_for_keyspaces(database: &Path) -> Result<(), StoreError> {
+    let read = |error| StoreError::Io { path: database.to_owned(), action: "read", source: error };
+    let keyspaces = std::fs::read_dir(database.join("keyspaces")).map_err(read)?;
+    for keyspace in keyspaces {
+        let current = keyspace.map_err(read)?.path().join("current");
+        if std::fs::metadata(&current).map_or(true, |file| file.len() == 0) {
+            let what = format!("{} is missing or empty", current.display());
+            return Err(StoreError::Damaged { path: database.to_owned(), what });
+        }
+    }
+    Ok(())
+}
+
+/// A keyspace whose files were lost opens empty, without its marker.
+fn look_for_marks(tables: &Tables) -> Result<(), StoreError> {
+    for keyspace in tables.keyspaces() {
+        if !keyspace.contains_key(entry::MARKER).map_err(|error| tables.read_failed(error))? {
+            let what = format!("the keyspace `{}` of its database was lost", &*keyspace.name());
+            return Err(StoreError::Damaged { path: tables.directory().to_owned(), what });
+        }
+    }
+    Ok(())
 }
 
 fn open_database(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {

@@ -14,6 +14,7 @@ use crate::event::{Generation, ProjectionName, Version};
 use crate::state::bytes::{put_bytes, put_count};
 use crate::state::disk::Tables;
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
+use crate::state::disk::witness;
 use crate::state::record::{self, ProjectionRecord};
 use crate::state::{CheckpointBatch, RowChange, StoreError};
 
@@ -34,6 +35,8 @@ pub struct Writer {
     known: BTreeMap<ProjectionName, Known>,
     /// See [`record::lists_outgrew`].
     listed_keys_min: u64,
+    /// How many checkpoints began an epoch.
+    starts: u64,
     poisoned: Option<String>,
 }
 
@@ -73,8 +76,9 @@ impl Writer {
         last_generation: Generation,
         known: BTreeMap<ProjectionName, Known>,
         listed_keys_min: u64,
+        starts: u64,
     ) -> Writer {
-        Writer { tables, last_generation, known, listed_keys_min, poisoned: None }
+        Writer { tables, last_generation, known, listed_keys_min, starts, poisoned: None }
     }
 
     pub fn tables(&self) -> &Tables {
@@ -112,7 +116,16 @@ impl Writer {
         let mut synced_batch = self.tables.batch(entries);
         let steps: Result<Vec<_>, _> = round.iter().map(|batch| self.put(&mut synced_batch, batch)).collect();
         let steps = steps?;
+        let starts = self.starts + round.iter().filter(|batch| batch.version.begins_epoch()).count() as u64;
+        if starts > self.starts {
+            synced_batch.insert(&self.tables.records, entry::STARTS, starts.to_be_bytes());
+        }
         self.sync(synced_batch)?;
+        if starts > self.starts {
+            // ORDER: after the sync, so that the directory never knows of more than the database does.
+            witness::write(self.tables.directory(), starts)?;
+            self.starts = starts;
+        }
         for (batch, step) in round.iter().zip(steps) {
             self.apply(&batch.projection, step);
         }
