@@ -97,7 +97,7 @@ fn look_for_keyspaces(database: &Path) -> Result<(), StoreError> {
 fn look_for_marks(tables: &Tables) -> Result<(), StoreError> {
     for keyspace in tables.keyspaces() {
         if !keyspace.contains_key(entry::MARKER).map_err(|error| tables.read_failed(error))? {
-            let what = format!("the keyspace `{}` of its database was lost", &*keyspace.name());
+            let what = format!("the keyspace `{}` of its database was lost", keyspace.name());
             return Err(StoreError::Damaged { path: tables.directory().to_owned(), what });
         }
     }
