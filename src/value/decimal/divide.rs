@@ -52,8 +52,8 @@ impl Quotient {
         if shift < 0 {
             return Some(Quotient::shifted_down(numerator, divisor, shift.unsigned_abs()));
         }
-        let factor = power(shift.unsigned_abs())?.unsigned_abs();
-        if let Some(scaled) = numerator.checked_mul(factor) {
+        let scaled = power(shift.unsigned_abs()).and_then(|factor| numerator.checked_mul(factor.unsigned_abs()));
+        if let Some(scaled) = scaled {
             let rest = scaled % divisor;
             return Some(Quotient { floor: scaled / divisor, rest: Rest::of(rest, divisor) });
         }

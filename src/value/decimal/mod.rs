@@ -157,7 +157,21 @@ impl Decimal {
             let sum = op(a.rescale(scale)?.coefficient(), b.rescale(scale)?.coefficient())?;
             Some(Decimal::new(sum, scale))
         };
-        aligned(self, other).or_else(|| aligned(self.normalized(), other.normalized()))
+        aligned(self, other).or_else(|| Decimal::long_sum(self.normalized(), other.normalized(), op))
+    }
+
+    /// The sum where an aligned operand overflows, though the result may fit: the finer side is parted at the coarser scale.
+    #[cold]
+    fn long_sum(a: Decimal, b: Decimal, op: fn(i128, i128) -> Option<i128>) -> Option<Decimal> {
+        let places = u32::from(a.scale.abs_diff(b.scale));
+        let factor = power(places)?;
+        let (x, y) = (a.coefficient(), b.coefficient());
+        let (whole, rest) = match a.scale.cmp(&b.scale) {
+            Ordering::Equal => (x, op(0, y)?),
+            Ordering::Greater => (op(x / factor, y)?, x % factor),
+            Ordering::Less => (op(x, y / factor)?, op(0, y % factor)?),
+        };
+        Parted { whole, rest, places }.join(a.scale.max(b.scale))
     }
 
     /// The exact product, with the sum of the scales; `None` when it does not fit.
@@ -234,6 +248,46 @@ impl Decimal {
             }
         }
         Some(result)
+    }
+}
+
+/// `whole * 10^places + rest`, which may be too large for an `i128`. With `places`, the rest is smaller than one of the whole.
+struct Parted {
+    whole: i128,
+    rest: i128,
+    places: u32,
+}
+
+impl Parted {
+    /// The number over `10^scale`, with fewer places where that makes it fit.
+    fn join(mut self, mut scale: u8) -> Option<Decimal> {
+        loop {
+            if let Some(coefficient) = self.coefficient() {
+                return Some(Decimal::new(coefficient, scale));
+            }
+            scale = scale.checked_sub(1)?;
+            self = self.tenth()?;
+        }
+    }
+
+    fn coefficient(&self) -> Option<i128> {
+        let (mut whole, mut rest, factor) = (self.whole, self.rest, power(self.places)?);
+        if self.places > 0 && whole.signum() * rest.signum() < 0 {
+            // With equal signs no step is larger than the result.
+            rest += whole.signum() * factor;
+            whole -= whole.signum();
+        }
+        whole.checked_mul(factor)?.checked_add(rest)
+    }
+
+    /// A tenth of it, if that is a whole number.
+    fn tenth(self) -> Option<Parted> {
+        let Parted { whole, rest, places } = self;
+        if places > 0 {
+            return (rest % 10 == 0).then(|| Parted { whole, rest: rest / 10, places: places - 1 });
+        }
+        let last = whole % 10 + rest % 10;
+        (last % 10 == 0).then(|| Parted { whole: whole / 10 + last / 10, rest: rest / 10, places })
     }
 }
 

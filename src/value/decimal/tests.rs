@@ -211,3 +211,23 @@ fn scales_follow_the_rules() {
     assert_eq!(decimal("2.5").to_whole(Rounding::HalfEven), Some(2));
     assert_eq!(decimal("1e30").to_whole(Rounding::Down), None);
 }
+
+#[test]
+fn a_sum_fits_though_an_aligned_operand_does_not() {
+    let a = Decimal::new(32_683_175_501_813_970_801_188_311_787_661_885_961, 24);
+    let b = Decimal::new(20_282_409_603_651_670_423_947_251_286_016, 17);
+    let difference = Decimal::new(-170_140_920_534_702_733_438_284_201_072_498_114_039, 24);
+    assert_eq!(a.checked_sub(b).map(Decimal::coefficient), Some(difference.coefficient()));
+    assert_eq!(b.checked_sub(a).map(Decimal::coefficient), Some(-difference.coefficient()));
+    assert_eq!(a.checked_add(b), None);
+    // Twice the largest number that ends in 5, over ten: the last digit is 0 and goes.
+    let half = Decimal::new(i128::MAX / 10 * 10 - 5, 1);
+    let twice = half.checked_add(half).expect("it fits without its last digit");
+    assert_eq!((twice.coefficient(), twice.scale()), (i128::MAX / 10 * 2 - 1, 0));
+}
+
+#[test]
+fn a_quotient_fits_though_its_scaling_does_not() {
+    let quotient = Decimal::new(1024, 0).divide(Decimal::new(562_949_953_421_312, 27)).expect("it fits");
+    assert_eq!((quotient.coefficient(), quotient.scale()), (1_818_989_403_545_856_475_830_078_125, 12));
+}
