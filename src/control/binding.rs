@@ -95,7 +95,7 @@ pub fn source(config: &Config, topic: &str, via: Option<&str>) -> Result<(String
 
 fn sink_of(config: &Config, projection: &Projection, sink: &Into) -> Result<Connection, BindingError> {
     let (name, projection) = (sink.connection.to_string(), projection.name.to_string());
-    let (word, file) = (word(sink.kind), config.file.display().to_string());
+    let (word, file) = (sink.kind.word(), config.file.display().to_string());
     match config.connections.get(&name) {
         _ if sink.kind == SinkKind::Topic => Err(BindingError::TopicSink { projection }),
         Some(connection @ (Connection::Embedded { .. } | Connection::Cache)) => Ok(connection.clone()),
@@ -103,17 +103,6 @@ fn sink_of(config: &Config, projection: &Projection, sink: &Into) -> Result<Conn
         Some(source) => Err(BindingError::NotASink { word, projection, name, kind: source.kind(), file }),
         None if sink.kind == SinkKind::Cache && name == word => Ok(Connection::Cache),
         None => Err(BindingError::NoSink { word, projection, name, file }),
-    }
-}
-
-fn word(kind: SinkKind) -> &'static str {
-    match kind {
-        SinkKind::Cosmos => "cosmos",
-        SinkKind::Elasticsearch => "elasticsearch",
-        SinkKind::Cache => "cache",
-        SinkKind::Redis => "redis",
-        SinkKind::Postgres => "postgres",
-        SinkKind::Topic => "topic",
     }
 }
 

@@ -241,6 +241,19 @@ pub enum AssignOp {
     Fill,
 }
 
+impl AssignOp {
+    /// As it is written.
+    pub fn text(self) -> &'static str {
+        match self {
+            AssignOp::Set => "=",
+            AssignOp::Add => "+=",
+            AssignOp::Subtract => "-=",
+            AssignOp::Multiply => "*=",
+            AssignOp::Fill => "??=",
+        }
+    }
+}
+
 /// An expression, its type settled.
 #[derive(Debug, Clone)]
 pub struct Expr {
@@ -411,6 +424,20 @@ pub enum SinkKind {
     Redis,
     Postgres,
     Topic,
+}
+
+impl SinkKind {
+    /// The word after `into`.
+    pub fn word(self) -> &'static str {
+        match self {
+            SinkKind::Cosmos => "cosmos",
+            SinkKind::Elasticsearch => "elasticsearch",
+            SinkKind::Cache => "cache",
+            SinkKind::Redis => "redis",
+            SinkKind::Postgres => "postgres",
+            SinkKind::Topic => "topic",
+        }
+    }
 }
 
 /// Options after checking. What only a kind built later reads stays in `rest`.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::language::typed::{
-    EventProgram, EventTypeFrom, Into, OptionClass, OptionValue, Projection, SinkKind, Stmt, StmtKind, Topic, Unknown,
+    EventProgram, EventTypeFrom, Into, OptionClass, OptionValue, Projection, Stmt, StmtKind, Topic, Unknown,
 };
 use crate::plan::print::{Printer, constant_text, path_text, type_text};
 use crate::plan::text::{action_text, events};
@@ -192,14 +192,7 @@ fn emit(sink: &Into, projection: &Projection) -> String {
 }
 
 fn target(sink: &Into) -> String {
-    let kind = match sink.kind {
-        SinkKind::Cosmos => "cosmos",
-        SinkKind::Elasticsearch => "elasticsearch",
-        SinkKind::Cache => "cache",
-        SinkKind::Redis => "redis",
-        SinkKind::Postgres => "postgres",
-        SinkKind::Topic => "topic",
-    };
+    let kind = sink.kind.word();
     let mut text = kind.to_owned();
     if *sink.connection != *kind {
         text.push_str(&format!(" via {}", sink.connection));

@@ -194,7 +194,7 @@ impl Context<'_, '_> {
                 place.clone()
             }
             (Ty::Optional(_), _) => {
-                let message = format!("`{}` may be missing here, and a missing number has no sum", spelled(op));
+                let message = format!("`{}` may be missing here, and a missing number has no sum", op.text());
                 let diagnostic =
                     Diagnostic::error(codes::MAY_BE_MISSING, message, op_span, format!("this is `{place}`"));
                 self.report(diagnostic.with_help("give the field a default, or write `x = (x ?? 0) + …`"));
@@ -210,7 +210,7 @@ impl Context<'_, '_> {
             (Ty::Duration, Ty::Duration) if op != AssignOp::Multiply => ty.clone(),
             (Ty::Timestamp | Ty::Date, Ty::Duration) if op != AssignOp::Multiply => ty.clone(),
             _ => {
-                let message = format!("`{}` does not go with `{place}` and `{ty}`", spelled(op));
+                let message = format!("`{}` does not go with `{place}` and `{ty}`", op.text());
                 let diagnostic =
                     Diagnostic::error(codes::OPERANDS, message, value.expr.span, format!("this is `{ty}`"));
                 self.report(diagnostic.with_help(match place {
@@ -336,13 +336,3 @@ impl Context<'_, '_> {
 
 /// Blocks within blocks: more than this is refused.
 const BLOCK_DEPTH_MAX: usize = 200;
-
-fn spelled(op: AssignOp) -> &'static str {
-    match op {
-        AssignOp::Set => "=",
-        AssignOp::Add => "+=",
-        AssignOp::Subtract => "-=",
-        AssignOp::Multiply => "*=",
-        AssignOp::Fill => "??=",
-    }
-}

@@ -14,7 +14,7 @@ use crate::language::typed::{
 };
 use crate::value::Type;
 
-use terms::{assign_text, binary_text, envelope_text, function_text};
+use terms::{binary_text, envelope_text, function_text};
 pub(super) use terms::{constant_text, optional_text, path_text, quoted, type_text};
 
 /// Prints parts of one program (or of one sink's expressions).
@@ -79,7 +79,7 @@ impl<'p> Printer<'p> {
             StmtKind::Assign { place, op, value } => {
                 self.line(depth, "");
                 self.place(place);
-                self.format(format_args!(" {} ", assign_text(*op)));
+                self.format(format_args!(" {} ", op.text()));
                 self.expr(value);
                 self.push("\n");
             }

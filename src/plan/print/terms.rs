@@ -1,6 +1,6 @@
 //! The words of canonical text: names, types, constants, operators.
 
-use crate::language::typed::{AssignOp, BinaryOp, Envelope, Function};
+use crate::language::typed::{BinaryOp, Envelope, Function};
 use crate::value::{Type, Value, json, text};
 
 /// `lines[].sku`, with names that are no words in quotes.
@@ -105,16 +105,6 @@ pub(super) fn function_text(function: Function) -> String {
         name.push(c.to_ascii_lowercase());
     }
     name
-}
-
-pub(super) fn assign_text(op: AssignOp) -> &'static str {
-    match op {
-        AssignOp::Set => "=",
-        AssignOp::Add => "+=",
-        AssignOp::Subtract => "-=",
-        AssignOp::Multiply => "*=",
-        AssignOp::Fill => "??=",
-    }
 }
 
 pub(super) fn binary_text(op: BinaryOp) -> &'static str {
