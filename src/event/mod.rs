@@ -95,6 +95,11 @@ impl fmt::Display for ProjectionName {
     }
 }
 
+/// Names what a target holds among all that it ever held: given when its first claim is made, so that a target that was
+/// wiped or restored is known by another one, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TargetId(pub u128);
+
 /// Where a projection's rows lie in the store: every rebuild has a generation of its own. Unique in a store, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(pub u32);

@@ -139,7 +139,7 @@ pub(crate) async fn publish(request: PublishRequest, sink: Arc<dyn DocumentSink>
     for batch in batches(prepared.writes) {
         let keys: Vec<_> = batch.iter().map(|write| write.key.clone()).collect();
         let answers = sink.write(batch, Instant::now() + REQUEST_TIMEOUT).await;
-        let unanswered = std::iter::repeat_with(|| Outcome::Retry { reason: "the target did not answer".into() });
+        let unanswered = std::iter::repeat_with(|| Outcome::Unanswered { reason: "the target did not answer".into() });
         outcomes.extend(keys.into_iter().zip(answers.into_iter().chain(unanswered)));
     }
     Answer { sink: index, version, outcomes, walked_to: prepared.walked_to, unreadable: None }

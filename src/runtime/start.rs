@@ -78,7 +78,7 @@ pub(crate) fn core_facts(
 }
 
 fn settled_of(state: &ProjectionState, sink: &str) -> Version {
-    state.settled.iter().find(|(name, _)| **name == *sink).map_or(Version(0), |(_, settled)| *settled)
+    state.sinks.iter().find(|(name, _)| **name == *sink).map_or(Version(0), |(_, record)| record.settled)
 }
 
 /// Where a partition of the log is to be read from. The record that was folded last is read again: another one in its place

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventTime, TopicPartition};
 use crate::runtime::progress::{PartitionStatus, ProjectionStatus, RunState, SinkStatus};
-use crate::state::{Counters, ProjectionState};
+use crate::state::{Counters, ProjectionState, SinkRecord};
 use crate::value::timestamp;
 
 /// A projection at one moment.
@@ -110,9 +110,9 @@ impl ProjectionReport {
             caught_up: false,
             stopped: None,
         };
-        let sink = |(name, settled): &(Arc<str>, crate::event::Version)| SinkReport {
+        let sink = |(name, sink): &(Arc<str>, SinkRecord)| SinkReport {
             name: name.to_string(),
-            settled: settled.0,
+            settled: sink.settled.0,
             owed: None,
             filled: true,
             stopped: false,
@@ -129,7 +129,7 @@ impl ProjectionReport {
             lag_events: None,
             events: stored.counters.into(),
             partitions: stored.next_offsets.iter().map(partition).collect(),
-            sinks: stored.settled.iter().map(sink).collect(),
+            sinks: stored.sinks.iter().map(sink).collect(),
         }
     }
 }

@@ -4,15 +4,17 @@
 //! snapshot and renders them, and the sink answers for each.
 
 pub mod cache;
+pub mod claim;
 pub mod conflict;
 pub mod embedded;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::event::Version;
+use crate::sinks::claim::ClaimedTarget;
 use crate::state::{Snapshot, StoredRow};
 
 /// A future that a sink returns; sinks are called through `dyn`.
@@ -41,8 +43,12 @@ pub enum Outcome {
     Ok,
     /// The same version was there already.
     Duplicate,
-    /// The target is busy or away: this item may be sent again.
+    /// The target is busy or away, and has surely not done it: this item may be sent again.
     Retry {
+        reason: String,
+    },
+    /// Nobody knows whether it was done, or will be, up to [`DocumentSink::late_for`] from now: it may be sent again.
+    Unanswered {
         reason: String,
     },
     /// This document can never be written.
@@ -93,6 +99,16 @@ pub trait DocumentSink: Send + Sync {
 
     /// Whether it loses all with the process: then it owes nothing durable and is filled from the rows at each start.
     fn is_volatile(&self) -> bool;
+
+    /// The claim of the target; `None` for a volatile sink, which has no owner but its process.
+    fn claimed(&self) -> Option<&dyn ClaimedTarget> {
+        None
+    }
+
+    /// How long after a request was given up on, or its sender died, it may still be done.
+    fn late_for(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// A sink that makes its documents from rows itself is told of changes here, and nothing is rendered or written for it.
     fn row_view(&self) -> Option<&dyn RowView> {

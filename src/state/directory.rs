@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -22,6 +23,10 @@ impl fmt::Display for StoreId {
         write!(f, "{:032x}", self.0)
     }
 }
+
+/// Tells a directory from its copies, which have the same id: where its lock lies on which disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place(pub u64);
 
 /// What a directory is for.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +43,7 @@ pub(crate) struct Contents {
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub id: StoreId,
+    pub place: Place,
     /// Held, never read: the lock goes with the file.
     _lock: File,
 }
@@ -53,11 +59,12 @@ impl Directory {
         read_format(path, contents)?;
         fs::create_dir_all(path).map_err(|error| failed(path, "created", error))?;
         let lock = lock(path)?;
+        let place = place(&lock).map_err(|error| failed(path, "read", error))?;
         let id = match read_format(path, contents)? {
             Some(id) => id,
             None => create_format(path, contents)?,
         };
-        Ok(Directory { id, _lock: lock })
+        Ok(Directory { id, place, _lock: lock })
     }
 }
 
@@ -81,6 +88,13 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     };
     write_pid().map_err(|error| failed(path, "locked", error))?;
     Ok(file)
+}
+
+fn place(lock: &File) -> io::Result<Place> {
+    let lock = lock.metadata()?;
+    let hash = blake3::hash(&[lock.dev().to_le_bytes(), lock.ino().to_le_bytes()].concat());
+    let short = hash.as_bytes().first_chunk().copied();
+    Ok(Place(u64::from_le_bytes(short.expect("a hash has 32 bytes"))))
 }
 
 fn read_format(path: &Path, contents: Contents) -> Result<Option<StoreId>, StoreError> {
@@ -124,7 +138,7 @@ fn parse_format(bytes: &[u8], contents: Contents) -> Result<StoreId, Trouble> {
 }
 
 fn create_format(path: &Path, contents: Contents) -> Result<StoreId, StoreError> {
-    let id = new_id();
+    let id = StoreId(random_id());
     let sync_parent = || -> io::Result<()> {
         // The directory itself may be as new as the file.
         path.canonicalize()?.parent().map_or(Ok(()), sync_directory)
@@ -173,14 +187,14 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// 128 bits from the randomness the standard library seeds its hash maps with, the time, and the process.
-fn new_id() -> StoreId {
+pub(crate) fn random_id() -> u128 {
     let mut seed = blake3::Hasher::new();
     for salt in 0..4u8 {
         seed.update(&RandomState::new().hash_one(salt).to_le_bytes());
     }
     seed.update(format!("{:?} {}", SystemTime::now(), std::process::id()).as_bytes());
     let id = seed.finalize().as_bytes().first_chunk().copied();
-    StoreId(u128::from_le_bytes(id.expect("a hash has 32 bytes")))
+    u128::from_le_bytes(id.expect("a hash has 32 bytes"))
 }
 
 fn damaged(path: &Path, what: String) -> StoreError {

@@ -10,12 +10,15 @@ use std::sync::{Arc, Mutex};
 
 use crate::event::{Generation, ProjectionName, Version};
 use crate::state::record::{self, LISTED_KEYS_MIN, ProjectionRecord};
-use crate::state::{CheckpointBatch, DeadLetter, ProjectionState, Snapshot, Store, StoreError, StoredRow};
+use crate::state::{
+    CheckpointBatch, DeadLetter, Place, ProjectionState, Snapshot, Store, StoreError, StoreId, StoreIdentity, StoredRow,
+};
 
 /// A [`Store`] without a disk.
 #[derive(Debug)]
 pub struct MemoryStore {
     inner: Mutex<Inner>,
+    identity: StoreIdentity,
     listed_keys_min: u64,
 }
 
@@ -60,12 +63,12 @@ impl Default for MemoryStore {
 
 impl MemoryStore {
     pub fn new() -> MemoryStore {
-        MemoryStore { inner: Mutex::default(), listed_keys_min: LISTED_KEYS_MIN }
+        MemoryStore { inner: Mutex::default(), identity: new_identity(1), listed_keys_min: LISTED_KEYS_MIN }
     }
 
     /// A store whose lists are dropped as soon as they hold more keys than there are rows.
     pub fn with_short_lists() -> MemoryStore {
-        MemoryStore { inner: Mutex::default(), listed_keys_min: 0 }
+        MemoryStore { listed_keys_min: 0, ..MemoryStore::new() }
     }
 
     /// Makes the `nth` commit from now fail (1: the next one).
@@ -78,7 +81,18 @@ impl MemoryStore {
     pub fn crash(&self) -> MemoryStore {
         let on_disk = self.lock().on_disk.clone();
         let inner = Inner { synced: on_disk.clone(), on_disk, ..Inner::default() };
-        MemoryStore { inner: Mutex::new(inner), listed_keys_min: self.listed_keys_min }
+        MemoryStore { inner: Mutex::new(inner), ..*self }
+    }
+
+    /// The same content as a store that was made as the `number`th.
+    pub fn named(self, number: u64) -> MemoryStore {
+        MemoryStore { identity: new_identity(number), ..self }
+    }
+
+    /// What a restart would find in a copy that lies elsewhere: the same store by its id, and another by its place.
+    pub fn copied(&self, place: u64) -> MemoryStore {
+        let copy = self.crash();
+        MemoryStore { identity: StoreIdentity { place: Place(place), ..self.identity }, ..copy }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -112,7 +126,15 @@ impl Inner {
     }
 }
 
+fn new_identity(number: u64) -> StoreIdentity {
+    StoreIdentity { id: StoreId(number.into()), place: Place(number) }
+}
+
 impl Store for MemoryStore {
+    fn identity(&self) -> StoreIdentity {
+        self.identity
+    }
+
     fn snapshot(&self) -> Arc<dyn Snapshot> {
         Arc::new(MemorySnapshot { content: self.lock().synced.clone() })
     }

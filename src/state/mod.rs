@@ -16,10 +16,10 @@ mod tests;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
+use crate::event::{EventTime, Generation, Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::plan::Hashes;
 
-pub use directory::StoreId;
+pub use directory::{Place, StoreId};
 pub use disk::{DiskStore, DiskStoreOptions};
 pub use error::StoreError;
 pub use memory::{FailedRound, MemoryStore};
@@ -36,8 +36,10 @@ pub struct CheckpointBatch {
     pub rows: Vec<RowChange>,
     /// Every input partition whose position moved.
     pub next_offsets: Vec<(TopicPartition, NextOffset)>,
-    /// (sink, version): everything up to that version has been answered. Only those that moved.
-    pub settled: Vec<(Arc<str>, Version)>,
+    /// Only those that moved.
+    pub sinks: Vec<(Arc<str>, SinkRecord)>,
+    /// Sinks that the program no longer has: what was known of them goes, so that one that comes back is filled anew.
+    pub gone_sinks: Vec<Arc<str>>,
     /// Whether some sink must be told of changes durably: then the keys of `rows` are kept as the list of this version.
     pub keep_changes: bool,
     /// The least `settled` of all sinks: lists and tombstones up to it go.
@@ -115,8 +117,17 @@ pub struct ProjectionState {
     pub version: Version,
     pub plan: PlanRecord,
     pub next_offsets: Vec<(TopicPartition, NextOffset)>,
-    pub settled: Vec<(Arc<str>, Version)>,
+    pub sinks: Vec<(Arc<str>, SinkRecord)>,
     pub counters: Counters,
+}
+
+/// What the store knows of a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SinkRecord {
+    /// Everything up to it has been answered; 0 owes every row.
+    pub settled: Version,
+    /// The target that this is true of; `None` until it has been filled.
+    pub target: Option<TargetId>,
 }
 
 /// A row as it lies in the store.
@@ -128,8 +139,18 @@ pub struct StoredRow {
     pub row: Option<Arc<[u8]>>,
 }
 
+/// Names a store among all stores and their copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreIdentity {
+    pub id: StoreId,
+    pub place: Place,
+}
+
 /// The one database of a process.
 pub trait Store: Send + Sync {
+    /// Which store this is, and where.
+    fn identity(&self) -> StoreIdentity;
+
     /// What was synced last.
     fn snapshot(&self) -> Arc<dyn Snapshot>;
 

@@ -41,7 +41,7 @@ impl ProjectionRecord {
                     version: Version(0),
                     plan: plan.clone(),
                     next_offsets: Vec::new(),
-                    settled: Vec::new(),
+                    sinks: Vec::new(),
                     counters: batch.counters,
                 },
                 listed_after: Version(0),
@@ -70,7 +70,8 @@ impl ProjectionRecord {
             state.plan = plan.clone();
         }
         put_all(&mut state.next_offsets, &batch.next_offsets);
-        put_all(&mut state.settled, &batch.settled);
+        state.sinks.retain(|(sink, _)| !batch.gone_sinks.contains(sink));
+        put_all(&mut state.sinks, &batch.sinks);
         record.dead_letters += batch.dead_letters.len() as u64;
         Ok(record)
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
+use crate::event::{EventTime, Generation, Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::plan::{Fingerprint, Hashes};
 use crate::state::{
     CheckpointBatch, Counters, DeadLetter, DiskStore, DiskStoreOptions, FailedRound, MemoryStore, NextOffset,
-    PlanRecord, RowChange, Snapshot, Store, StoreError, StoredRow,
+    PlanRecord, RowChange, SinkRecord, Snapshot, Store, StoreError, StoredRow,
 };
 
 const OPTIONS: DiskStoreOptions = DiskStoreOptions { cache_bytes: 4 << 20 };
@@ -108,7 +108,8 @@ fn batch(generation: Generation, version: u64) -> CheckpointBatch {
         version: Version(version),
         rows: Vec::new(),
         next_offsets: Vec::new(),
-        settled: Vec::new(),
+        sinks: Vec::new(),
+        gone_sinks: Vec::new(),
         keep_changes: true,
         settled_by_all: Version(0),
         dead_letters: Vec::new(),
@@ -194,10 +195,13 @@ fn what_was_synced_is_there_after_a_restart(tested: &mut dyn Tested) {
     let passed = NextOffset { time: Some(EventTime(9)), last: Some((Offset(4), [7; 16])), ..at(5) };
     let mut one = with_rows(generation, 1, &["a=1"]);
     one.next_offsets = vec![(partition(2), at(1)), (partition(0), passed)];
-    one.settled = vec![("search".into(), Version(0)), ("cosmos".into(), Version(0))];
+    let sink = |settled, target: u128| SinkRecord { settled: Version(settled), target: Some(TargetId(target)) };
+    one.sinks =
+        vec![("search".into(), sink(0, 1)), ("gone".into(), sink(0, 5)), ("cosmos".into(), SinkRecord::default())];
     let mut two = with_rows(generation, 2, &["a=2", "b=2"]);
     two.next_offsets = vec![(partition(1), at(3)), (partition(2), at(8))];
-    two.settled = vec![("search".into(), Version(1))];
+    two.sinks = vec![("search".into(), sink(1, u128::MAX))];
+    two.gone_sinks = vec!["gone".into()];
     two.counters = Counters { folded: 1, filtered: 2, dropped: 3, skipped: 4, dead_letters: 5 };
     tested.store().commit(&[one]).unwrap();
     tested.store().commit(&[two.clone()]).unwrap();
@@ -208,7 +212,7 @@ fn what_was_synced_is_there_after_a_restart(tested: &mut dyn Tested) {
     assert_eq!((state.generation, state.version, state.counters), (generation, Version(2), two.counters));
     assert_eq!(state.plan, plan(1));
     assert_eq!(state.next_offsets, [(partition(0), passed), (partition(1), at(3)), (partition(2), at(8))]);
-    assert_eq!(state.settled, [("cosmos".into(), Version(0)), ("search".into(), Version(1))]);
+    assert_eq!(state.sinks, [("cosmos".into(), SinkRecord::default()), ("search".into(), sink(1, u128::MAX))]);
     assert_eq!(walk(&*snapshot, generation, "", None), ["a=2@2", "b=2@2"]);
     assert_eq!(changed(&*snapshot, generation, 0), ["a".into(), "b".into()]);
     tested.store().commit(&[with_rows(generation, 3, &["c=3"])]).unwrap();
@@ -485,12 +489,12 @@ fn a_second_process_is_refused() {
 #[test]
 fn a_copy_has_the_id_of_its_original() {
     let tested = OnDisk::new(DiskStore::open);
-    let id = tested.store.as_ref().unwrap().id();
+    let id = tested.store.as_ref().unwrap().identity().id;
     let copy = tempfile::tempdir().unwrap();
     copy_all(tested.dir.path(), copy.path());
-    assert_eq!(DiskStore::open(copy.path(), OPTIONS).unwrap().id(), id);
+    assert_eq!(DiskStore::open(copy.path(), OPTIONS).unwrap().identity().id, id);
     let other = tempfile::tempdir().unwrap();
-    assert_ne!(DiskStore::open(other.path(), OPTIONS).unwrap().id(), id);
+    assert_ne!(DiskStore::open(other.path(), OPTIONS).unwrap().identity().id, id);
 }
 
 #[test]

@@ -83,7 +83,8 @@ impl Core {
             version,
             rows: Vec::new(),
             next_offsets,
-            settled: settled.iter().map(|(sink, version)| (self.owed[*sink].name.clone(), *version)).collect(),
+            sinks: settled.iter().map(|(sink, version)| self.sink_record(*sink, *version)).collect(),
+            gone_sinks: Vec::new(),
             keep_changes: self.owed.iter().any(|owed| !owed.volatile),
             settled_by_all: self.settled_by_all(&settled),
             dead_letters,
@@ -99,6 +100,10 @@ impl Core {
             sink_letters: self.sink_letters.len(),
             fold_counters: self.fold_counters,
         });
+    }
+
+    fn sink_record(&self, sink: usize, settled: Version) -> (Arc<str>, SinkRecord) {
+        (self.owed[sink].name.clone(), SinkRecord { settled, target: None })
     }
 
     fn settled_by_all(&self, settled: &[(usize, Version)]) -> Version {

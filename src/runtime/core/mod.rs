@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
 use crate::language::typed::FaultClass;
 use crate::runtime::progress::{PartitionStatus, SinkStatus};
-use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord};
+use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord, SinkRecord};
 
 pub(crate) use owed::{Answer, SinkFacts, WALK_ROWS_MAX, Work};
 pub(crate) use pace::Jitter;

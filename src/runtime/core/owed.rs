@@ -280,7 +280,7 @@ impl Owed {
         for (key, outcome) in answer.outcomes {
             match outcome {
                 Outcome::Ok | Outcome::Duplicate => self.close(&key, answer.version),
-                Outcome::Retry { reason } => {
+                Outcome::Retry { reason } | Outcome::Unanswered { reason } => {
                     if walked {
                         self.reopen(&key);
                     }
@@ -358,7 +358,7 @@ impl Owed {
 /// target that is away, or busy as a whole, is tried for ever.
 fn away(answer: &Answer) -> Option<String> {
     let reason = |outcome: &Outcome| match outcome {
-        Outcome::Retry { reason } => Some(reason.clone()),
+        Outcome::Retry { reason } | Outcome::Unanswered { reason } => Some(reason.clone()),
         _ => None,
     };
     let reasons: Option<Vec<String>> = answer.outcomes.iter().map(|(_, outcome)| reason(outcome)).collect();

@@ -62,8 +62,8 @@ impl WriterThread {
             };
             match tokio::time::timeout_at(deadline.into(), sent).await {
                 Ok(Some(outcomes)) => outcomes,
-                Ok(None) => vec![Outcome::Retry { reason: "the embedded store has stopped".into() }; len],
-                Err(_) => vec![Outcome::Retry { reason: "the embedded store took too long".into() }; len],
+                Ok(None) => vec![Outcome::Unanswered { reason: "the embedded store has stopped".into() }; len],
+                Err(_) => vec![Outcome::Unanswered { reason: "the embedded store took too long".into() }; len],
             }
         }
     }

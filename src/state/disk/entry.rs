@@ -7,13 +7,12 @@
 //! layout hash stands in the plan, the layout of the rest of the entry in `FORMAT`.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
+use crate::event::{EventTime, Generation, Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::plan::{Fingerprint, Hashes};
 use crate::state::bytes::{BytesError, Reader, put_bytes, put_count, put_option};
 use crate::state::record::ProjectionRecord;
-use crate::state::{Counters, DeadLetter, NextOffset, PlanRecord, ProjectionState, StoredRow};
+use crate::state::{Counters, DeadLetter, NextOffset, PlanRecord, ProjectionState, SinkRecord, StoredRow};
 
 /// The layout of every entry that begins with a version byte.
 const ENTRY_VERSION: u8 = 1;
@@ -212,10 +211,11 @@ pub fn put_record(record: &ProjectionRecord) -> Vec<u8> {
     for count in [folded, filtered, dropped, skipped, dead_letters] {
         put_count(&mut out, count);
     }
-    put_count(&mut out, state.settled.len() as u64);
-    for (sink, version) in &state.settled {
+    put_count(&mut out, state.sinks.len() as u64);
+    for (sink, record) in &state.sinks {
         put_bytes(&mut out, sink.as_bytes());
-        put_count(&mut out, version.0);
+        put_count(&mut out, record.settled.0);
+        put_option(&mut out, record.target, |out, target| out.extend_from_slice(&target.0.to_be_bytes()));
     }
     put_count(&mut out, state.next_offsets.len() as u64);
     for (partition, next) in &state.next_offsets {
@@ -239,15 +239,21 @@ pub fn read_record(value: &[u8], plan: PlanRecord) -> Result<ProjectionRecord, B
         skipped: reader.count()?,
         dead_letters: reader.count()?,
     };
-    let settled: Result<Vec<(Arc<str>, _)>, BytesError> =
-        (0..reader.elements()?).map(|_| Ok((reader.str()?.into(), Version(reader.count()?)))).collect();
-    let settled = settled?;
+    let sinks: Result<Vec<_>, BytesError> =
+        (0..reader.elements()?).map(|_| Ok((reader.str()?.into(), read_sink(&mut reader)?))).collect();
+    let sinks = sinks?;
     let next_offsets: Result<Vec<_>, BytesError> =
         (0..reader.elements()?).map(|_| Ok((read_partition(&mut reader)?, read_next_offset(&mut reader)?))).collect();
     let next_offsets = next_offsets?;
     reader.end()?;
-    let state = ProjectionState { generation, version, plan, next_offsets, settled, counters };
+    let state = ProjectionState { generation, version, plan, next_offsets, sinks, counters };
     Ok(ProjectionRecord { state, listed_after, unlisted_tombstones, dead_letters })
+}
+
+fn read_sink(reader: &mut Reader<'_>) -> Result<SinkRecord, BytesError> {
+    let settled = Version(reader.count()?);
+    let target = reader.option(|reader| reader.array().map(|id| TargetId(u128::from_be_bytes(id))))?;
+    Ok(SinkRecord { settled, target })
 }
 
 pub fn put_plan(plan: &PlanRecord) -> Vec<u8> {

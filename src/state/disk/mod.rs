@@ -19,9 +19,9 @@ use fjall::{Database, Keyspace, PersistMode};
 
 use crate::event::{Generation, ProjectionName};
 use crate::state::bytes::BytesError;
-use crate::state::directory::{Directory, StoreId};
+use crate::state::directory::Directory;
 use crate::state::record::LISTED_KEYS_MIN;
-use crate::state::{CheckpointBatch, Snapshot, Store, StoreError};
+use crate::state::{CheckpointBatch, Snapshot, Store, StoreError, StoreIdentity};
 use reader::DiskSnapshot;
 use writer::Writer;
 
@@ -30,7 +30,7 @@ pub struct DiskStore {
     writer: Mutex<Writer>,
     /// What was synced last: replaced after each sync, so that readers never wait for a writer.
     synced: RwLock<Arc<DiskSnapshot>>,
-    id: StoreId,
+    identity: StoreIdentity,
 }
 
 /// How a store is opened.
@@ -66,11 +66,6 @@ impl DiskStore {
         recovery::open(path, options, 0)
     }
 
-    /// The id this store was given when it was made.
-    pub fn id(&self) -> StoreId {
-        self.id
-    }
-
     /// Does one durable thing, and shows it to readers once it is synced. After an error nothing more is done.
     fn write<T>(
         &self,
@@ -95,6 +90,10 @@ impl DiskStore {
 }
 
 impl Store for DiskStore {
+    fn identity(&self) -> StoreIdentity {
+        self.identity
+    }
+
     fn snapshot(&self) -> Arc<dyn Snapshot> {
         self.synced.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

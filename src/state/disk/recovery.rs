@@ -20,7 +20,7 @@ use crate::state::disk::reader::DiskSnapshot;
 use crate::state::disk::witness;
 use crate::state::disk::writer::{Known, List, Writer};
 use crate::state::disk::{DiskStore, DiskStoreOptions, Tables};
-use crate::state::{Snapshot, StoreError};
+use crate::state::{Snapshot, StoreError, StoreIdentity};
 
 const CONTENTS: Contents = Contents { kind: "projector state", format: 1, folder: DATABASE };
 const DATABASE: &str = "rows";
@@ -56,8 +56,9 @@ pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Res
         tables.remove_generation(generation)?;
     }
     let snapshot = DiskSnapshot::new(&tables);
+    let identity = StoreIdentity { id: directory.id, place: directory.place };
     let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, listed_keys_min, starts);
-    Ok(DiskStore { writer: Mutex::new(writer), synced: RwLock::new(Arc::new(snapshot)), id: directory.id })
+    Ok(DiskStore { writer: Mutex::new(writer), synced: RwLock::new(Arc::new(snapshot)), identity })
 }
 
 fn open_tables(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {
