@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 pub(crate) mod fold;
 pub mod progress;
 pub(crate) mod publish;
+pub(crate) mod reader;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;

@@ -24,12 +24,12 @@ use crate::plan::Plan;
 use crate::runtime::core::{Core, Ended};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder, message};
 use crate::runtime::progress::{ProjectionStatus, RunState};
+use crate::runtime::reader::ReaderSpec;
 use crate::runtime::start::{StartOptions, core_facts};
 use crate::runtime::{EngineOptions, ProjectionSpec};
 use crate::state::{Counters, Snapshot, Store, StoreError};
 
 use projection::{Message, ProjectionDriver};
-use reader::ReaderSpec;
 use writer::WriteRequest;
 
 /// Of the memory for rows and queues, this part is for hot rows: a half. The rest is for reading ahead, for rows on their
@@ -156,12 +156,17 @@ impl Engine {
             status,
         };
         let batch_bytes_max = (parts.share / BATCH_SHARE).clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX) as usize;
-        let source = spec.source;
-        let start_timeout = parts.options.start_timeout;
-        let reads = ReaderSpec { source, projection: name.clone(), stored, batch_bytes_max, start_timeout };
+        let reads = ReaderSpec {
+            source: spec.source,
+            projection: name.clone(),
+            stored,
+            batch_bytes_max,
+            start_timeout: parts.options.start_timeout,
+            poll_wait: reader::POLL_WAIT,
+        };
         self.spawn(&format!("read-{name}"), move || {
             let lost = replies.clone();
-            if let Err(panic) = guarded(move || reader::read(reads, commands, replies)) {
+            if let Err(panic) = guarded(move || reader::read(reads, &commands, &replies)) {
                 let _ = lost.send(Message::Failed(panic));
             }
         })?;

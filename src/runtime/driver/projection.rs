@@ -11,14 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::event::{Generation, Offset, RecordBatch, TopicPartition, Version};
+use crate::event::{Generation, RecordBatch, Version};
 use crate::plan::Plan;
-use crate::runtime::core::{Action, Answer, Core, Ended, Input, PartitionFacts, Report, Work};
-use crate::runtime::driver::reader::Command;
+use crate::runtime::core::{Action, Answer, Core, Ended, Input, Report, Work};
 use crate::runtime::driver::writer::WriteRequest;
 use crate::runtime::fold::{FoldError, Folder};
 use crate::runtime::progress::ProjectionStatus;
 use crate::runtime::publish::{PublishRequest, publish};
+use crate::runtime::reader::{Command, News};
 use crate::sinks::DocumentSink;
 use crate::state::{RowChange, Snapshot};
 
@@ -27,10 +27,7 @@ const STATUS_PAUSE: Duration = Duration::from_millis(50);
 
 /// What happened outside the projection's thread.
 pub(super) enum Message {
-    Found(Vec<PartitionFacts>),
-    Read { rewinds: u32, batch: RecordBatch },
-    Ends(Vec<(TopicPartition, Offset)>),
-    Lost { partition: TopicPartition, why: String },
+    News(News),
     Failed(Ended),
     Synced { version: Version, snapshot: Arc<dyn Snapshot> },
     CommitFailed(String),
@@ -124,11 +121,11 @@ impl ProjectionDriver {
 
     fn take(&mut self, message: Message, held: &mut Held) {
         let input = match message {
-            Message::Read { rewinds, batch } => return held.batches.push_back((rewinds, batch)),
-            Message::Found(found) => Input::Opened(found),
-            Message::Ends(ends) => Input::Ends(ends),
-            Message::Lost { partition, why } => Input::Lost { partition, why },
-            Message::Failed(ended) => Input::Failed(ended),
+            Message::News(News::Read { rewinds, batch }) => return held.batches.push_back((rewinds, batch)),
+            Message::News(News::Found(found)) => Input::Opened(found),
+            Message::News(News::Ends(ends)) => Input::Ends(ends),
+            Message::News(News::Lost { partition, why }) => Input::Lost { partition, why },
+            Message::News(News::Failed(ended)) | Message::Failed(ended) => Input::Failed(ended),
             Message::Synced { version, snapshot } => {
                 self.snapshot = snapshot;
                 held.checkpoint_at = Some(SystemTime::now());
