@@ -140,6 +140,7 @@ mod tests {
             partitions: vec![PartitionStatus {
                 partition: TopicPartition { topic: "bank".into(), partition: 0 },
                 next_offset: Offset(next),
+                beginning: None,
                 end: Some(Offset(end)),
                 caught_up: next == end,
                 stopped: None,

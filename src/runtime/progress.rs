@@ -36,6 +36,8 @@ pub struct PartitionStatus {
     pub partition: TopicPartition,
     /// Synced: what a crash does not take back.
     pub next_offset: Offset,
+    /// The first offset still in the log, as last seen.
+    pub beginning: Option<Offset>,
     /// The end of the log as last seen.
     pub end: Option<Offset>,
     /// Read to the end.
@@ -48,6 +50,11 @@ impl PartitionStatus {
     /// How many offsets are still to be folded.
     pub fn lag_events(&self) -> Option<u64> {
         Some(self.end?.0.saturating_sub(self.next_offset.0).max(0) as u64)
+    }
+
+    /// How many offsets retention may still take before it takes one that was not folded.
+    pub fn retention_headroom_events(&self) -> Option<u64> {
+        Some(self.next_offset.0.saturating_sub(self.beginning?.0).max(0) as u64)
     }
 }
 

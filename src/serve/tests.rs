@@ -110,6 +110,7 @@ fn status(next_offset: i64, version: u64, settled: u64) -> ProjectionStatus {
         partitions: vec![PartitionStatus {
             partition: TopicPartition { topic: "bank".into(), partition: 0 },
             next_offset: Offset(next_offset),
+            beginning: Some(Offset(2)),
             end: Some(Offset(next_offset + 3)),
             caught_up: false,
             stopped: None,
