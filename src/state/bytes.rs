@@ -52,6 +52,10 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Takes the next `n` bytes.
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], BytesError> {
         let (taken, rest) = self.rest.split_at_checked(n).ok_or(BytesError::Short)?;

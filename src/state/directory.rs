@@ -182,7 +182,7 @@ pub(crate) fn make_folder(
 }
 
 /// Makes renames and new files in a directory last.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

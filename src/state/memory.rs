@@ -9,6 +9,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Mutex};
 
 use crate::event::{Generation, ProjectionName, Version};
+use crate::state::backup::BackupMark;
 use crate::state::record::{self, LISTED_KEYS_MIN, ProjectionRecord};
 use crate::state::{
     CheckpointBatch, DeadLetter, Place, ProjectionState, Snapshot, Store, StoreError, StoreId, StoreIdentity, StoredRow,
@@ -47,6 +48,7 @@ struct Content {
     projections: BTreeMap<ProjectionName, ProjectionRecord>,
     generations: BTreeMap<Generation, Arc<Rows>>,
     dead_letters: BTreeMap<ProjectionName, Arc<Vec<DeadLetter>>>,
+    backups: BTreeMap<ProjectionName, BackupMark>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -170,6 +172,18 @@ impl Store for MemoryStore {
             content.generations.remove(&record.state.generation);
         }
         content.dead_letters.remove(projection);
+        content.backups.remove(projection);
+        inner.sync(content)?;
+        Ok(())
+    }
+
+    fn note_backup(&self, projection: &ProjectionName, mark: BackupMark) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        inner.refuse_when_poisoned()?;
+        let mut content = Content::clone(&inner.synced);
+        if content.projections.contains_key(projection) {
+            content.backups.insert(projection.clone(), mark);
+        }
         inner.sync(content)?;
         Ok(())
     }
@@ -252,6 +266,10 @@ impl Snapshot for MemorySnapshot {
 
     fn projection(&self, name: &ProjectionName) -> Result<Option<ProjectionState>, StoreError> {
         Ok(self.content.projections.get(name).map(|record| record.state.clone()))
+    }
+
+    fn last_backup(&self, name: &ProjectionName) -> Result<Option<BackupMark>, StoreError> {
+        Ok(self.content.backups.get(name).copied())
     }
 
     fn row(&self, generation: Generation, key: &str) -> Result<Option<StoredRow>, StoreError> {

@@ -3,6 +3,7 @@
 //! All projections of a process share one [`Store`]: one database, one writer, one sync per round. A [`CheckpointBatch`]
 //! goes in whole or not at all, and what a [`Snapshot`] shows is synced: no crash takes it back.
 
+pub mod backup;
 mod bytes;
 pub(crate) mod directory;
 mod disk;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use crate::event::{EventTime, Generation, Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::plan::Hashes;
+use crate::state::backup::BackupMark;
 
 pub use directory::{Place, StoreId};
 pub use disk::{DiskStore, DiskStoreOptions};
@@ -163,6 +165,9 @@ pub trait Store: Send + Sync {
 
     /// Removes all that is known of a projection.
     fn drop_projection(&self, projection: &ProjectionName) -> Result<(), StoreError>;
+
+    /// Remembers a backup that was made of a projection it knows; synced before it returns.
+    fn note_backup(&self, projection: &ProjectionName, mark: BackupMark) -> Result<(), StoreError>;
 }
 
 /// A synced, unchanging view of the store.
@@ -171,6 +176,9 @@ pub trait Snapshot: Send + Sync {
     fn projections(&self) -> Result<Vec<ProjectionName>, StoreError>;
 
     fn projection(&self, name: &ProjectionName) -> Result<Option<ProjectionState>, StoreError>;
+
+    /// The last backup that was made of a projection, or that it was restored from.
+    fn last_backup(&self, name: &ProjectionName) -> Result<Option<BackupMark>, StoreError>;
 
     fn row(&self, generation: Generation, key: &str) -> Result<Option<StoredRow>, StoreError>;
 

@@ -2,7 +2,7 @@
 //!
 //! Four keyspaces. `rows`: generation, key text → the version that changed it, and the row. `changes`: generation, version,
 //! kind, chunk → keys that the checkpoint changed. `records`: one entry per projection, one for its plan, one per dropped
-//! generation, the last generation given, and how many starts there were. `letters`: projection, number → dead letter. Each
+//! or unfinished generation, one per projection that was backed up, the last generation given, and how many starts there were. `letters`: projection, number → dead letter. Each
 //! keyspace holds a marker from its making on. Rows carry no version byte: their
 //! layout hash stands in the plan, the layout of the rest of the entry in `FORMAT`.
 
@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use crate::event::{EventTime, Generation, Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::plan::{Fingerprint, Hashes};
+use crate::state::backup::BackupMark;
 use crate::state::bytes::{BytesError, Reader, put_bytes, put_count, put_option};
 use crate::state::record::ProjectionRecord;
 use crate::state::{Counters, DeadLetter, NextOffset, PlanRecord, ProjectionState, SinkRecord, StoredRow};
@@ -31,6 +32,9 @@ pub const MARKER: &[u8] = &[0xff];
 pub const RECORD: &[u8] = b"p";
 const PLAN: &[u8] = b"q";
 pub const DROPPED: &[u8] = b"x";
+/// Of a generation that is being restored.
+pub const RESTORED: &[u8] = b"r";
+const BACKUP: &[u8] = b"b";
 
 pub fn row_key(generation: Generation, key: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -161,6 +165,29 @@ pub fn dropped_key(generation: Generation) -> Vec<u8> {
     [DROPPED, &generation.0.to_be_bytes()].concat()
 }
 
+pub fn restored_key(generation: Generation) -> Vec<u8> {
+    [RESTORED, &generation.0.to_be_bytes()].concat()
+}
+
+pub fn backup_key(name: &ProjectionName) -> Vec<u8> {
+    [BACKUP, name.0.as_bytes()].concat()
+}
+
+pub fn put_backup(mark: BackupMark) -> Vec<u8> {
+    let mut out = vec![ENTRY_VERSION];
+    put_signed(&mut out, mark.made_at.0);
+    put_count(&mut out, mark.version.0);
+    out
+}
+
+pub fn read_backup(value: &[u8]) -> Result<BackupMark, BytesError> {
+    let mut reader = versioned(value)?;
+    let made_at = EventTime(read_signed(&mut reader)?);
+    let version = Version(reader.count()?);
+    reader.end()?;
+    Ok(BackupMark { made_at, version })
+}
+
 pub fn read_generation(value: &[u8]) -> Result<Generation, BytesError> {
     let mut reader = Reader::new(value);
     let generation = Generation(u32::from_be_bytes(reader.array()?));
@@ -177,7 +204,11 @@ pub fn read_starts(value: &[u8]) -> Result<u64, BytesError> {
 
 /// The name after the first byte of a [`record_key`].
 pub fn read_name(key: &[u8]) -> Result<ProjectionName, BytesError> {
-    let text = std::str::from_utf8(key.get(1..).ok_or(BytesError::Short)?).map_err(|_| BytesError::Text)?;
+    read_name_text(key.get(1..).ok_or(BytesError::Short)?)
+}
+
+pub fn read_name_text(text: &[u8]) -> Result<ProjectionName, BytesError> {
+    let text = std::str::from_utf8(text).map_err(|_| BytesError::Text)?;
     Ok(ProjectionName(text.into()))
 }
 
@@ -192,6 +223,11 @@ pub fn letter_key(name: &ProjectionName, number: u64) -> Vec<u8> {
     let mut key = letters_prefix(name);
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+/// Where the letters of a projection begin and end.
+pub fn letter_range(name: &ProjectionName) -> Range<Vec<u8>> {
+    letter_key(name, 0)..letter_key(name, u64::MAX)
 }
 
 pub fn read_letter_number(key: &[u8]) -> Result<u64, BytesError> {

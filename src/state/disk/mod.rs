@@ -5,10 +5,11 @@
 //! `reader` answers from a snapshot, `recovery` and `journal` open a directory and mends what a crash left unfinished.
 //! It keeps no rows in memory: hot rows are the business of the fold.
 
-mod entry;
+pub(in crate::state) mod entry;
 mod journal;
 mod reader;
 mod recovery;
+mod restore;
 mod witness;
 mod writer;
 
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use fjall::{Database, Keyspace, PersistMode};
 
 use crate::event::{Generation, ProjectionName};
+use crate::state::backup::BackupMark;
 use crate::state::bytes::BytesError;
 use crate::state::directory::Directory;
 use crate::state::record::LISTED_KEYS_MIN;
@@ -108,6 +110,10 @@ impl Store for DiskStore {
 
     fn drop_projection(&self, projection: &ProjectionName) -> Result<(), StoreError> {
         self.write(|writer| writer.drop_projection(projection)).map(|_| ())
+    }
+
+    fn note_backup(&self, projection: &ProjectionName, mark: BackupMark) -> Result<(), StoreError> {
+        self.write(|writer| writer.note_backup(projection, mark)).map(|_| ())
     }
 }
 

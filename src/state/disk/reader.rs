@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fjall::Readable;
 
 use crate::event::{Generation, ProjectionName, Version};
+use crate::state::backup::BackupMark;
 use crate::state::disk::Tables;
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
 use crate::state::record::ProjectionRecord;
@@ -76,6 +77,13 @@ impl Snapshot for DiskSnapshot {
 
     fn projection(&self, name: &ProjectionName) -> Result<Option<ProjectionState>, StoreError> {
         Ok(self.record(name)?.map(|record| record.state))
+    }
+
+    fn last_backup(&self, name: &ProjectionName) -> Result<Option<BackupMark>, StoreError> {
+        let found = self.view.get(&self.tables.records, entry::backup_key(name));
+        let found = found.map_err(|error| self.tables.read_failed(error))?;
+        let mark = found.map(|value| entry::read_backup(&value)).transpose();
+        mark.map_err(|error| self.tables.damaged(&format!("the last backup of `{name}`"), error))
     }
 
     fn row(&self, generation: Generation, key: &str) -> Result<Option<StoredRow>, StoreError> {

@@ -55,6 +55,9 @@ pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Res
     for generation in dropped(&tables)? {
         tables.remove_generation(generation)?;
     }
+    for (generation, projection) in tables.unfinished_restores()? {
+        tables.remove_restored(generation, &projection)?;
+    }
     let snapshot = DiskSnapshot::new(&tables);
     let identity = StoreIdentity { id: directory.id, place: directory.place };
     let writer = Writer::new(tables, last_generation.unwrap_or(Generation(0)), known, listed_keys_min, starts);

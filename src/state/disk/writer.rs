@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use fjall::{Keyspace, OwnedWriteBatch};
 
 use crate::event::{Generation, ProjectionName, Version};
+use crate::state::backup::BackupMark;
 use crate::state::bytes::{put_bytes, put_count};
 use crate::state::disk::Tables;
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
@@ -30,9 +31,9 @@ const FLUSH_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The one who writes.
 pub struct Writer {
-    tables: Tables,
-    last_generation: Generation,
-    known: BTreeMap<ProjectionName, Known>,
+    pub(super) tables: Tables,
+    pub(super) last_generation: Generation,
+    pub(super) known: BTreeMap<ProjectionName, Known>,
     /// See [`record::lists_outgrew`].
     listed_keys_min: u64,
     /// How many checkpoints began an epoch.
@@ -68,6 +69,12 @@ pub struct List {
     pub keys: u64,
     pub written_chunks: u32,
     pub deleted_chunks: u32,
+}
+
+impl Known {
+    pub fn without_lists(record: ProjectionRecord) -> Known {
+        Known { record, lists: VecDeque::new(), listed_keys: 0, swept_to: Vec::new() }
+    }
 }
 
 impl Writer {
@@ -133,7 +140,7 @@ impl Writer {
     }
 
     /// Waits until the database has room for a round: it takes whole rounds into memory and sorts them into files behind.
-    fn await_flushes(&self) {
+    pub(super) fn await_flushes(&self) {
         let began = Instant::now();
         // A bound, since a database that has failed flushes no more: its next commit says so.
         while self.tables.rows.sealed_memtable_count() >= SEALED_MAX && began.elapsed() < FLUSH_WAIT_MAX {
@@ -142,12 +149,7 @@ impl Writer {
     }
 
     fn apply(&mut self, projection: &ProjectionName, step: Step) {
-        let known = self.known.entry(projection.clone()).or_insert_with(|| Known {
-            record: step.record.clone(),
-            lists: VecDeque::new(),
-            listed_keys: 0,
-            swept_to: Vec::new(),
-        });
+        let known = self.known.entry(projection.clone()).or_insert_with(|| Known::without_lists(step.record.clone()));
         known.listed_keys -= known.lists.drain(..step.forgotten).map(|list| list.keys).sum::<u64>();
         known.listed_keys += step.listed.map_or(0, |list| list.keys);
         known.lists.extend(step.listed);
@@ -162,6 +164,7 @@ impl Writer {
         let mut batch = self.tables.batch(4);
         batch.remove(&self.tables.records, entry::record_key(projection));
         batch.remove(&self.tables.records, entry::plan_key(projection));
+        batch.remove(&self.tables.records, entry::backup_key(projection));
         batch.insert(&self.tables.records, entry::dropped_key(generation), projection.0.as_bytes());
         // Letters belong to the name, which may come back at once: they go with it, not later.
         for number in 1..=known.record.dead_letters {
@@ -172,7 +175,17 @@ impl Writer {
         self.tables.remove_generation(generation)
     }
 
-    fn sync(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
+    /// Remembers a backup that was made.
+    pub fn note_backup(&mut self, projection: &ProjectionName, mark: BackupMark) -> Result<(), StoreError> {
+        if !self.known.contains_key(projection) {
+            return Ok(());
+        }
+        let mut batch = self.tables.batch(1);
+        batch.insert(&self.tables.records, entry::backup_key(projection), entry::put_backup(mark));
+        self.sync(batch)
+    }
+
+    pub(super) fn sync(&self, batch: OwnedWriteBatch) -> Result<(), StoreError> {
         batch.commit().map_err(|error| self.tables.write_failed(error))
     }
 
@@ -376,7 +389,7 @@ impl Tables {
         batch.commit().map_err(|error| self.write_failed(error))
     }
 
-    fn remove_range(&self, keyspace: &Keyspace, range: Range<Vec<u8>>) -> Result<(), StoreError> {
+    pub(super) fn remove_range(&self, keyspace: &Keyspace, range: Range<Vec<u8>>) -> Result<(), StoreError> {
         let Range { mut start, end } = range;
         loop {
             // Not synced: the mark stays until all is gone, and the journal keeps their order.
