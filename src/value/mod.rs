@@ -10,6 +10,8 @@ pub mod json;
 pub mod key;
 mod order;
 pub mod slot;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod timestamp;
 pub mod types;

@@ -101,15 +101,7 @@ pub(crate) fn remainder<'a>(a: &Value<'_>, b: &Value<'_>) -> Option<Value<'a>> {
     match (a, b) {
         (_, Value::Int(0)) => Some(Value::None),
         (Value::Int(a), Value::Int(b)) => Some(Value::Int(a.checked_rem(*b).unwrap_or(0))),
-        _ => match (as_decimal(a), as_decimal(b)) {
-            (Some(_), Some(b)) if b.is_zero() => Some(Value::None),
-            (Some(a), Some(b)) => {
-                let scale = a.scale().max(b.scale());
-                let (a, b) = (a.rescale(scale)?.coefficient(), b.rescale(scale)?.coefficient());
-                Some(Value::Decimal(Decimal::new(a.checked_rem(b).unwrap_or(0), scale)))
-            }
-            _ => Some(Value::None),
-        },
+        _ => Some(Value::None),
     }
 }
 

@@ -12,6 +12,8 @@ mod set;
 mod tests;
 mod text;
 mod time;
+#[cfg(test)]
+mod times;
 
 use crate::language::codes;
 use crate::language::typed::{Expr, ExprKind, Function};

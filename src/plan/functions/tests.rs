@@ -85,7 +85,7 @@ fn whole_division_goes_toward_zero() {
     assert_eq!(value(F::Div, vec![int(1), int(0)], ty()), Value::None);
     assert_eq!(value(F::Mod, vec![int(i64::MIN), int(-1)], ty()), Value::Int(0));
     assert_eq!(code(F::Div, vec![int(i64::MIN), int(-1)], ty()), "R0101");
-    assert_eq!(result(&binary(BinaryOp::Remainder, decimal("7.5"), decimal("2"), PLAIN)), Ok(number("1.5")));
+    assert_eq!(result(&binary(BinaryOp::Remainder, int(-7), int(4), ty())), Ok(Value::Int(-3)));
 }
 
 #[test]

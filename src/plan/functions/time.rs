@@ -18,7 +18,7 @@ pub(super) fn call<'a>(evaluator: &mut Evaluator<'_, 'a>, call: &Call<'a>) -> Ev
 }
 
 /// `None` when the result does not fit.
-fn plain<'a>(function: F, value: &Value<'_>) -> Option<Value<'a>> {
+pub(super) fn plain<'a>(function: F, value: &Value<'_>) -> Option<Value<'a>> {
     let instant = |micros: i64| timestamp::in_range(micros).map(Value::Timestamp);
     Some(match (function, value) {
         (F::TimestampOfText, Value::Text(text)) => {
@@ -43,7 +43,7 @@ fn plain<'a>(function: F, value: &Value<'_>) -> Option<Value<'a>> {
 }
 
 /// The last multiple of a positive duration since 1970 that is not after the time.
-fn truncated<'a>(time: &Value<'_>, step: &Value<'_>) -> Option<Value<'a>> {
+pub(super) fn truncated<'a>(time: &Value<'_>, step: &Value<'_>) -> Option<Value<'a>> {
     match (time, step) {
         (Value::Timestamp(time), Value::Duration(step)) if *step > 0 => {
             timestamp::in_range(time - time.rem_euclid(*step)).map(Value::Timestamp)

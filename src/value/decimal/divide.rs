@@ -12,22 +12,65 @@ impl Decimal {
         if b.is_zero() {
             return None;
         }
-        let fit = |quotient: u128, scale: u8| {
-            let magnitude = i128::try_from(quotient).ok()?;
-            Some(Decimal::new(if negative { -magnitude } else { magnitude }, scale))
-        };
-        if let Some(quotient) = Quotient::at(a, b, Decimal::DIVISION_SCALE)
-            && let Some(rounded) = quotient.half_even()
-            && let Some(result) = fit(rounded, Decimal::DIVISION_SCALE)
-        {
-            return Some(result);
-        }
-        // Too many digits for 12 places, but a result with fewer places may be exact.
-        (0..Decimal::DIVISION_SCALE).rev().find_map(|scale| {
-            let quotient = Quotient::at(a, b, scale)?;
-            (quotient.rest == Rest::Zero).then(|| fit(quotient.floor, scale)).flatten()
-        })
+        let rounded = Quotient::at(a, b, Decimal::DIVISION_SCALE).and_then(Quotient::half_even);
+        rounded
+            .and_then(|magnitude| signed(magnitude, Decimal::DIVISION_SCALE, negative))
+            .or_else(|| long_quotient(a, b, negative))
     }
+}
+
+fn signed(magnitude: u128, scale: u8, negative: bool) -> Option<Decimal> {
+    let coefficient = if negative { 0i128.checked_sub_unsigned(magnitude) } else { i128::try_from(magnitude).ok() };
+    Some(Decimal::new(coefficient?, scale))
+}
+
+/// The quotient where 12 places have too many digits: rounded all the same, and then freed of the zeros at its end.
+#[cold]
+fn long_quotient(a: Decimal, b: Decimal, negative: bool) -> Option<Decimal> {
+    let (numerator, divisor) = (a.coefficient().unsigned_abs(), b.coefficient().unsigned_abs());
+    // Negative only where many places are cut off, and then the plain way fits.
+    let shift = u8::try_from(i32::from(Decimal::DIVISION_SCALE) + i32::from(b.scale) - i32::from(a.scale)).ok()?;
+    let mut whole = numerator / divisor;
+    let mut rest = numerator % divisor;
+    let mut digits: Vec<u8> = Vec::with_capacity(usize::from(shift));
+    for _ in 0..shift {
+        let digit;
+        (digit, rest) = next_digit(rest, divisor);
+        digits.push(digit);
+    }
+    let odd = digits.last().map_or(whole % 2, |last| u128::from(last % 2)) == 1;
+    let rest = Rest::of(rest, divisor);
+    if rest == Rest::AboveHalf || (rest == Rest::Half && odd) {
+        let nines = digits.iter().rev().take_while(|digit| **digit == 9).count();
+        let (kept, carried) = digits.split_at_mut(shift as usize - nines);
+        carried.fill(0);
+        match kept.last_mut() {
+            Some(last) => *last += 1,
+            None => whole = whole.checked_add(1)?,
+        }
+    }
+    let mut scale = Decimal::DIVISION_SCALE;
+    while scale > 0 && digits.last().map_or(whole % 10 == 0, |last| *last == 0) {
+        if digits.pop().is_none() {
+            whole /= 10;
+        }
+        scale -= 1;
+    }
+    let push = |number: u128, digit: &u8| number.checked_mul(10)?.checked_add(u128::from(*digit));
+    signed(digits.iter().try_fold(whole, push)?, scale, negative)
+}
+
+/// Ten times the rest over the divisor, and what is left. Both are at most 2^127, so nothing overflows.
+fn next_digit(rest: u128, divisor: u128) -> (u8, u128) {
+    let (mut digit, mut sum) = (0, 0u128);
+    for _ in 0..10 {
+        sum += rest;
+        if sum >= divisor {
+            sum -= divisor;
+            digit += 1;
+        }
+    }
+    (digit, sum)
 }
 
 /// What a division leaves, against half of the divisor.
@@ -59,18 +102,9 @@ impl Quotient {
         }
         let (mut floor, mut rest) = (numerator / divisor, numerator % divisor);
         for _ in 0..shift {
-            let mut digit = 0;
-            let mut sum = 0u128;
-            // Ten times the rest, a divisor at a time: both are below 2^127, so the sum never overflows.
-            for _ in 0..10 {
-                sum += rest;
-                if sum >= divisor {
-                    sum -= divisor;
-                    digit += 1;
-                }
-            }
-            floor = floor.checked_mul(10)?.checked_add(digit)?;
-            rest = sum;
+            let digit;
+            (digit, rest) = next_digit(rest, divisor);
+            floor = floor.checked_mul(10)?.checked_add(u128::from(digit))?;
         }
         Some(Quotient { floor, rest: Rest::of(rest, divisor) })
     }

@@ -163,11 +163,15 @@ impl Decimal {
     /// The sum where an aligned operand overflows, though the result may fit: the finer side is parted at the coarser scale.
     #[cold]
     fn long_sum(a: Decimal, b: Decimal, op: fn(i128, i128) -> Option<i128>) -> Option<Decimal> {
-        let places = u32::from(a.scale.abs_diff(b.scale));
-        let factor = power(places)?;
         let (x, y) = (a.coefficient(), b.coefficient());
+        // Parted at the last digit, sides of one scale cannot overflow before they are joined.
+        let places = u32::from(a.scale.abs_diff(b.scale)).max(1);
+        let factor = power(places)?;
         let (whole, rest) = match a.scale.cmp(&b.scale) {
-            Ordering::Equal => (x, op(0, y)?),
+            Ordering::Equal => {
+                let last = op(x % 10, y % 10)?;
+                (op(x / 10, y / 10)? + last / 10, last % 10)
+            }
             Ordering::Greater => (op(x / factor, y)?, x % factor),
             Ordering::Less => (op(x, y / factor)?, op(0, y % factor)?),
         };
@@ -251,7 +255,7 @@ impl Decimal {
     }
 }
 
-/// `whole * 10^places + rest`, which may be too large for an `i128`. With `places`, the rest is smaller than one of the whole.
+/// `whole * 10^places + rest`, which may be too large for an `i128`. The rest is smaller than one of the whole.
 struct Parted {
     whole: i128,
     rest: i128,
@@ -272,7 +276,7 @@ impl Parted {
 
     fn coefficient(&self) -> Option<i128> {
         let (mut whole, mut rest, factor) = (self.whole, self.rest, power(self.places)?);
-        if self.places > 0 && whole.signum() * rest.signum() < 0 {
+        if whole.signum() * rest.signum() < 0 {
             // With equal signs no step is larger than the result.
             rest += whole.signum() * factor;
             whole -= whole.signum();
@@ -283,11 +287,10 @@ impl Parted {
     /// A tenth of it, if that is a whole number.
     fn tenth(self) -> Option<Parted> {
         let Parted { whole, rest, places } = self;
-        if places > 0 {
-            return (rest % 10 == 0).then(|| Parted { whole, rest: rest / 10, places: places - 1 });
+        match places {
+            0 => (whole % 10 == 0).then(|| Parted { whole: whole / 10, rest, places }),
+            _ => (rest % 10 == 0).then(|| Parted { whole, rest: rest / 10, places: places - 1 }),
         }
-        let last = whole % 10 + rest % 10;
-        (last % 10 == 0).then(|| Parted { whole: whole / 10 + last / 10, rest: rest / 10, places })
     }
 }
 

@@ -1,3 +1,24 @@
+//! Decimals against `bigdecimal`, which holds any number: what we return is what it returns, and we return nothing only
+//! where its result has more digits than a decimal holds.
+//!
+//! | operation | held against |
+//! |---|---|
+//! | `+ - *` | its `+ - *` (`sums_and_products_are_exact`), at the bounds too (`at_the_bounds`) |
+//! | `/` | its integers: long division, rounded half-even at 12 places (`quotients_…`) |
+//! | `round` in seven modes, to 0–28 places | `with_scale_round` (`rounding_agrees`) |
+//! | `floor ceil trunc` to an int | `with_scale_round` at 0 places (`whole_numbers_agree`) |
+//! | negate, `abs`, `pow` | its `-`, `abs`, repeated `*` (`signs_and_powers_agree`) |
+//! | rescale (the contract of `decimal(s)`) | digits beyond the places are zeros (`contracts_agree`) |
+//! | order, equality, hash | its order (`order_equality_and_hash_go_by_value`) |
+//! | text → decimal, JSON number → decimal | its parser (`parsing_agrees`, `text_reads_back`) |
+//! | decimal → text, with and without places | its parser, and its plain digits (`printing_agrees`) |
+//! | float → decimal, decimal → float | the exact value of the float (`floats_…`), the nearest float (`nearest_float…`) |
+//! | int → decimal, decimal → int | `i128` (`whole_numbers_agree`) |
+//!
+//! Numbers crowd around what is special: 0, powers of ten, two and five and their neighbours, halves of the last place kept,
+//! the ends of `i64` and `i128`. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` change how many and which; a failure prints its
+//! numbers.
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
@@ -36,13 +57,77 @@ fn any_decimal() -> impl Strategy<Value = Decimal> {
     let coefficient = prop_oneof![
         (-1000i128..1000),
         any::<i64>().prop_map(i128::from),
-        (i128::MIN + 1..=i128::MAX),
+        any::<i128>(),
+        special(),
         (-99i128..99, 0u32..36).prop_map(|(digits, zeros)| digits * 10i128.pow(zeros)),
         (0u32..120, 0u32..54).prop_map(|(two, five)| {
             2i128.pow(two).checked_mul(5i128.checked_pow(five).unwrap_or(1)).unwrap_or(2i128.pow(two))
         }),
     ];
     (coefficient, 0u8..=28).prop_map(|(coefficient, scale)| Decimal::new(coefficient, scale))
+}
+
+/// A number that something happens at, or one of its neighbours.
+fn special() -> impl Strategy<Value = i128> {
+    let at = prop_oneof![
+        Just(0i128),
+        Just(i128::MAX),
+        Just(i128::MIN),
+        Just(i128::from(i64::MAX)),
+        Just(i128::from(i64::MIN)),
+        (0u32..39).prop_map(|n| 10i128.pow(n)),
+        (0u32..38).prop_map(|n| 5 * 10i128.pow(n)),
+        (0u32..127).prop_map(|n| 1i128 << n),
+        (0u32..54).prop_map(|n| 5i128.pow(n)),
+        (1u32..38).prop_map(|n| i128::MAX / 10i128.pow(n)),
+        (1u32..38, 1i128..10).prop_map(|(n, digit)| i128::MAX / 10i128.pow(n) / digit * 10i128.pow(n)),
+    ];
+    (at, -2i128..=2, any::<bool>()).prop_map(|(at, by, negative)| {
+        let near = at.checked_add(by).unwrap_or(at);
+        if negative { near.checked_neg().unwrap_or(near) } else { near }
+    })
+}
+
+/// A pair whose sum, product or quotient lies near the end of what a decimal holds.
+fn at_the_end() -> impl Strategy<Value = (Decimal, Decimal)> {
+    let end = prop_oneof![Just(i128::MAX), Just(i128::MIN)];
+    (end, any_decimal(), 0u8..=28, -3i128..=3, 0..3).prop_map(|(end, b, scale, by, operation)| {
+        let c = b.coefficient();
+        let a = match operation {
+            0 => end.checked_sub(c),
+            1 => end.checked_add(c),
+            _ => end.checked_div(c),
+        };
+        let a = a.and_then(|a| a.checked_add(by)).unwrap_or(end);
+        (Decimal::new(a, scale), b)
+    })
+}
+
+fn any_float() -> impl Strategy<Value = f64> {
+    let halves = (-4_000_000i64..4_000_000, 0i32..40).prop_map(|(whole, places)| whole as f64 / 2f64.powi(places));
+    let large = special().prop_map(|whole| whole as f64);
+    prop_oneof![any::<f64>(), halves, large].prop_filter("finite", |value| value.is_finite())
+}
+
+fn cases(number: u32) -> ProptestConfig {
+    ProptestConfig { cases: number.max(ProptestConfig::default().cases), ..ProptestConfig::default() }
+}
+
+/// The quotient of the exact digits, rounded half-even at 12 places.
+fn quotient(a: Decimal, b: Decimal) -> BigDecimal {
+    let (p, ps) = exact(a).into_bigint_and_exponent();
+    let (q, qs) = exact(b).into_bigint_and_exponent();
+    let shift = 12 + qs - ps;
+    let (numerator, divisor) = if shift >= 0 { (p * num_power(shift), q) } else { (p, q * num_power(-shift)) };
+    let whole = &numerator / &divisor;
+    let rest = &numerator % &divisor;
+    let up = match (rest.magnitude() * 2u32).cmp(divisor.magnitude()) {
+        Ordering::Less => false,
+        Ordering::Equal => whole.bit(0),
+        Ordering::Greater => true,
+    };
+    let away = if a.is_negative() == b.is_negative() { 1 } else { -1 };
+    BigDecimal::new(whole + if up { away } else { 0 }, 12)
 }
 
 /// The checked result: right if there is one, and missing only if no decimal can hold it.
@@ -55,6 +140,8 @@ fn agrees(ours: Option<Decimal>, theirs: &BigDecimal) -> Result<(), TestCaseErro
 }
 
 proptest! {
+    #![proptest_config(cases(10_000))]
+
     #[test]
     fn sums_and_products_are_exact(a in any_decimal(), b in any_decimal()) {
         agrees(a.checked_add(b), &(exact(a) + exact(b)))?;
@@ -64,27 +151,81 @@ proptest! {
 
     #[test]
     fn quotients_are_rounded_half_even_at_twelve_places(a in any_decimal(), b in any_decimal()) {
-        prop_assume!(!b.is_zero());
-        // The quotient's exact digits, cut: more than any operand needs, with a mark for what was cut off.
-        let (x, y) = (exact(a), exact(b));
-        let (p, ps) = x.into_bigint_and_exponent();
-        let (q, qs) = y.into_bigint_and_exponent();
-        let shift = 12 + qs - ps;
-        let (numerator, divisor) = if shift >= 0 { (p * num_power(shift), q) } else { (p, q * num_power(-shift)) };
-        let whole = &numerator / &divisor;
-        let rest = &numerator % &divisor;
-        let twice = rest.magnitude() * 2u32;
-        let up = match twice.cmp(divisor.magnitude()) {
-            Ordering::Less => false,
-            Ordering::Equal => whole.bit(0),
-            Ordering::Greater => true,
-        };
-        let negative = a.is_negative() != b.is_negative();
-        let expected = BigDecimal::new(whole + if up { if negative { -1 } else { 1 } } else { 0 }, 12);
-        match a.divide(b) {
-            Some(ours) => prop_assert_eq!(exact(ours), expected),
-            // Rounded to 12 places it may need more digits than there are; an exact one with fewer places is found.
-            None => prop_assert!(!holdable(&expected) || !rest.is_zero()),
+        if !b.is_zero() {
+            agrees(a.divide(b), &quotient(a, b))?;
+        }
+    }
+
+    #[test]
+    fn quotients_with_few_digits_are_exact(a in any_decimal(), b in special(), scale in 0u8..=28) {
+        let b = Decimal::new(b, scale);
+        if let Some(product) = a.checked_mul(b).filter(|_| !b.is_zero()) {
+            agrees(product.divide(b), &quotient(product, b))?;
+        }
+    }
+
+    #[test]
+    fn at_the_bounds((a, b) in at_the_end()) {
+        for (a, b) in [(a, b), (b, a)] {
+            agrees(a.checked_add(b), &(exact(a) + exact(b)))?;
+            agrees(a.checked_sub(b), &(exact(a) - exact(b)))?;
+            agrees(a.checked_mul(b), &(exact(a) * exact(b)))?;
+            if !b.is_zero() {
+                agrees(a.divide(b), &quotient(a, b))?;
+            }
+        }
+    }
+
+    #[test]
+    fn signs_and_powers_agree(a in any_decimal(), exponent in 0i64..12) {
+        agrees(a.checked_neg(), &-exact(a))?;
+        agrees(a.checked_abs(), &exact(a).abs())?;
+        prop_assert_eq!(a.is_negative(), exact(a) < BigDecimal::zero());
+        prop_assert_eq!(a.is_zero(), exact(a).is_zero());
+        let theirs = (0..exponent).fold(BigDecimal::from(1), |product, _| product * exact(a));
+        agrees(a.power(exponent), &theirs)?;
+        prop_assert_eq!(a.power(-1 - exponent), None);
+    }
+
+    #[test]
+    fn whole_numbers_agree(a in any_decimal(), int in any::<i64>()) {
+        for (mode, theirs) in [
+            (Rounding::Floor, RoundingMode::Floor),
+            (Rounding::Ceil, RoundingMode::Ceiling),
+            (Rounding::Down, RoundingMode::Down),
+        ] {
+            let (whole, _) = exact(a).with_scale_round(0, theirs).into_bigint_and_exponent();
+            prop_assert_eq!(a.to_whole(mode), i64::try_from(whole).ok());
+        }
+        prop_assert_eq!(exact(Decimal::from(int)), BigDecimal::from(int));
+        prop_assert_eq!(Decimal::from(int).to_whole(Rounding::Down), Some(int));
+    }
+
+    #[test]
+    fn contracts_agree(a in any_decimal(), scale in 0u8..=28) {
+        let theirs = exact(a).with_scale_round(i64::from(scale), RoundingMode::Down);
+        let digits = i128::try_from(theirs.clone().into_bigint_and_exponent().0).ok();
+        let kept = (theirs == exact(a)).then_some(digits).flatten();
+        prop_assert_eq!(a.rescale(scale).map(Decimal::coefficient), kept);
+        prop_assert!(a.rescale(scale).is_none_or(|same| same.scale() == scale));
+    }
+
+    #[test]
+    fn printing_agrees(a in any_decimal(), places in 0u8..=28) {
+        let mut text = String::new();
+        a.write(Some(places), &mut text).unwrap();
+        let fraction = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        prop_assert_eq!(fraction, usize::from(places.max(a.normalized().scale())));
+        prop_assert_eq!(BigDecimal::from_str(&text).unwrap(), exact(a));
+        prop_assert_eq!(a.to_string(), exact(a).normalized().to_plain_string());
+    }
+
+    #[test]
+    fn nearest_float_is_that_of_the_text(a in any_decimal()) {
+        let float = a.to_float();
+        let distance = |float: f64| (BigDecimal::try_from(float).unwrap() - exact(a)).abs();
+        for other in [float.next_down(), float.next_up()] {
+            prop_assert!(distance(float) <= distance(other), "{} is nearer to {}", other, a);
         }
     }
 
@@ -141,11 +282,11 @@ proptest! {
     }
 
     #[test]
-    fn floats_round_from_their_exact_value(value in any::<f64>().prop_filter("finite", |v| v.is_finite()), scale in 0u8..=28) {
+    fn floats_round_from_their_exact_value(value in any_float(), scale in 0u8..=28) {
         let theirs = BigDecimal::try_from(value).unwrap().with_scale_round(i64::from(scale), RoundingMode::HalfEven);
         match Decimal::from_float(value, scale) {
             Some(ours) => prop_assert_eq!(exact(ours), theirs),
-            None => prop_assert!(theirs.into_bigint_and_exponent().0.bits() >= 127),
+            None => prop_assert!(i128::try_from(theirs.into_bigint_and_exponent().0).is_err()),
         }
     }
 }
@@ -230,4 +371,23 @@ fn a_sum_fits_though_an_aligned_operand_does_not() {
 fn a_quotient_fits_though_its_scaling_does_not() {
     let quotient = Decimal::new(1024, 0).divide(Decimal::new(562_949_953_421_312, 27)).expect("it fits");
     assert_eq!((quotient.coefficient(), quotient.scale()), (1_818_989_403_545_856_475_830_078_125, 12));
+}
+
+#[test]
+fn a_quotient_is_rounded_before_its_zeros_go() {
+    // With 12 places it has 42 digits; rounded, it ends in twelve zeros.
+    let divisor = decimal("1.0000000000000000000000000001");
+    assert_eq!(decimal("1e30").divide(divisor).unwrap().to_string(), "999999999999999999999999999900");
+    assert_eq!(Decimal::new(i128::MIN, 0).divide(Decimal::from(1)), Some(Decimal::new(i128::MIN, 0)));
+    assert_eq!(Decimal::new(i128::MIN, 0).divide(Decimal::from(-1)), None);
+}
+
+#[test]
+fn the_lowest_number_is_a_number_like_others() {
+    let lowest = Decimal::new(i128::MIN, 27);
+    let near = Decimal::new(-10, 28);
+    assert_eq!(near.checked_sub(lowest), Some(Decimal::new(i128::MAX, 27)));
+    assert_eq!(Decimal::new(2, 1).checked_sub(Decimal::new(i128::MIN, 1)), Some(Decimal::new(i128::MAX / 10 + 1, 0)));
+    assert_eq!(Decimal::from_float(-(2f64.powi(127)), 0), Some(Decimal::new(i128::MIN, 0)));
+    assert_eq!(Decimal::from_float(2f64.powi(127), 0), None);
 }

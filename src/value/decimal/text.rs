@@ -61,15 +61,17 @@ impl Decimal {
         let (kept, rest) = fraction.split_at(usize::from(scale));
         let mut coefficient = 0i128;
         for digit in whole.bytes().chain(kept.bytes()).filter(u8::is_ascii_digit) {
-            coefficient = coefficient.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+            let digit = i128::from(digit - b'0');
+            coefficient = coefficient.checked_mul(10)?.checked_add(if value < 0.0 { -digit } else { digit })?;
         }
         let up = match rest.as_bytes().split_first() {
             Some((b'5', others)) => others.iter().any(|d| *d != b'0') || coefficient % 2 != 0,
             Some((first, _)) => *first > b'5',
             None => false,
         };
-        coefficient = coefficient.checked_add(i128::from(up))?;
-        Some(Decimal::new(if value < 0.0 { -coefficient } else { coefficient }, scale))
+        let away = if value < 0.0 { -1 } else { 1 };
+        coefficient = coefficient.checked_add(if up { away } else { 0 })?;
+        Some(Decimal::new(coefficient, scale))
     }
 }
 
