@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::control::access::AccessError;
+use crate::state::backup::BackupError;
 
 /// The exit codes. They are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,9 @@ impl From<io::Error> for Failure {
 impl From<AccessError> for Failure {
     fn from(error: AccessError) -> Failure {
         let exit = match &error {
-            AccessError::NotFound(_) => Exit::FilesWrong,
+            AccessError::NotFound(_) | AccessError::Backup(BackupError::NoState(_) | BackupError::NoBackup { .. }) => {
+                Exit::FilesWrong
+            }
             AccessError::TimedOut(_) | AccessError::Unreachable { .. } => Exit::Unreachable,
             _ => Exit::Usage,
         };

@@ -3,6 +3,7 @@
 //! One file a command, each with its `Arguments` and a `run`. Commands print data to stdout and everything else to stderr,
 //! and hold no logic of their own: nothing else in the crate knows this module.
 
+mod backup;
 mod check;
 mod completions;
 mod dead_letters;
@@ -13,6 +14,7 @@ mod get;
 mod logging;
 mod new;
 mod produce;
+mod restore;
 mod run;
 mod status;
 mod test;
@@ -76,6 +78,10 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     /// Forget the state of a projection, so that it starts anew
     Drop(drop::Arguments),
+    /// Write the state of a projection to a file
+    Backup(backup::Arguments),
+    /// Put the state of a projection back from a backup
+    Restore(restore::Arguments),
     /// Append events to a topic
     Produce(produce::Arguments),
     /// Print the completions of a shell
@@ -94,6 +100,8 @@ impl Command {
             Command::Get(arguments) => get::run(&arguments, global),
             Command::DeadLetters(arguments) => dead_letters::run(&arguments, global),
             Command::Drop(arguments) => drop::run(&arguments, global),
+            Command::Backup(arguments) => backup::run(&arguments, global),
+            Command::Restore(arguments) => restore::run(&arguments, global),
             Command::Produce(arguments) => produce::run(&arguments, global),
             Command::Completions(arguments) => completions::run(&arguments),
         }

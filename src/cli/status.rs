@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::{Exit, Failure, Global};
 use crate::control::access::Access;
 use crate::control::config::Config;
-use crate::serve::report::ProjectionReport;
+use crate::serve::report::{PartitionReport, ProjectionReport};
 
 /// How often `--watch` looks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -79,6 +79,9 @@ fn describe(report: &ProjectionReport) -> String {
         "  events      {} folded, {} filtered, {} dropped, {} skipped, {} dead letters",
         events.folded, events.filtered, events.dropped, events.skipped, events.dead_letters
     ));
+    for text in backup_lines(report) {
+        line(text);
+    }
     for partition in &report.partitions {
         let lag = match (partition.lag_events, partition.lag_seconds) {
             (Some(0), _) => ", at the end".into(),
@@ -86,7 +89,12 @@ fn describe(report: &ProjectionReport) -> String {
             (Some(events), None) => format!(", {events} behind"),
             (None, _) => String::new(),
         };
-        line(format!("  partition   {}/{} next {}{lag}", partition.topic, partition.partition, partition.next_offset));
+        let headroom = match (partition.beginning, partition.retention_headroom_events) {
+            (Some(beginning), Some(headroom)) if beginning > 0 => format!(", {headroom} ahead of retention"),
+            _ => String::new(),
+        };
+        let PartitionReport { topic, partition: number, next_offset, .. } = partition;
+        line(format!("  partition   {topic}/{number} next {next_offset}{lag}{headroom}"));
         if let Some(fault) = &partition.stopped {
             line(format!("    stopped: {}", fault.trim_end().replace('\n', "\n    ")));
         }
@@ -102,6 +110,32 @@ fn describe(report: &ProjectionReport) -> String {
         line(format!("  sink        {} {state}{trouble}", sink.name));
     }
     text
+}
+
+/// When the last backup was made, and whether one is all that lost state could be had back from.
+fn backup_lines(report: &ProjectionReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(at), Some(age)) = (&report.backup_at, report.backup_age_s) {
+        lines.push(format!("  backup      {at}, {} ago", rough(age)));
+    }
+    if report.state_cannot_be_rebuilt == Some(true) {
+        let hint = match report.backup_at {
+            Some(_) => "what comes after its backup is lost with the state".to_owned(),
+            None => format!("`projector backup {} DIRECTORY` keeps it", report.name),
+        };
+        lines.push(format!("  the log no longer holds all events, so this state could not be rebuilt from it: {hint}"));
+    }
+    lines
+}
+
+/// An age in its largest unit.
+fn rough(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn seconds(ms: u64) -> String {

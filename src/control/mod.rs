@@ -3,6 +3,7 @@
 //! `control` may know every other room, and only `cli` knows it.
 
 pub mod access;
+pub mod backup;
 pub mod binding;
 pub mod compile;
 pub mod config;

@@ -26,6 +26,7 @@ use crate::event::ProjectionName;
 use crate::plan::Plan;
 use crate::runtime::progress::ProjectionStatus;
 use crate::runtime::{Engine, EngineError, EngineExit, EngineOptions, Locate};
+use crate::serve::backup::Backups;
 use crate::serve::{Served, ServedProjection, serve};
 use crate::state::{Counters, DiskStore, DiskStoreOptions, Snapshot, Store, StoreError};
 
@@ -102,7 +103,12 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
         sinks,
     });
     let token = config.http.token.as_ref().map(|token| blake3::hash(token.reveal().as_bytes()));
-    let served = Arc::new(Served { projections: projections.collect(), store: store.clone(), token });
+    let served = Arc::new(Served {
+        projections: projections.collect(),
+        store: store.clone(),
+        backups: Backups::default(),
+        token,
+    });
     let (stop_serving, stopped) = oneshot::channel::<()>();
     let server = runtime.spawn(serve(listener, served, async {
         let _ = stopped.await; // a sender that is gone says the same

@@ -24,6 +24,29 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// A record of the log, written `topic/partition@offset`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordPlace {
+    pub partition: TopicPartition,
+    pub offset: Offset,
+}
+
+impl RecordPlace {
+    /// Reads it from its end: a topic may hold `/` and `@`.
+    pub fn parse(text: &str) -> Option<RecordPlace> {
+        let (partition, offset) = text.rsplit_once('@')?;
+        let (topic, partition) = partition.rsplit_once('/')?;
+        let partition = TopicPartition { topic: topic.into(), partition: partition.parse().ok()? };
+        Some(RecordPlace { partition, offset: Offset(offset.parse().ok()?) })
+    }
+}
+
+impl fmt::Display for RecordPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.partition, self.offset)
+    }
+}
+
 /// The place of a record in its partition.
 ///
 /// `next_offset` names the first record not yet read; `last_offset` the last one that was.
@@ -103,3 +126,19 @@ pub struct TargetId(pub u128);
 /// Where a projection's rows lie in the store: every rebuild has a generation of its own. Unique in a store, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(pub u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_from_its_end() {
+        let place = RecordPlace::parse("shop/orders.v1@eu/3@17").unwrap();
+        let partition = TopicPartition { topic: "shop/orders.v1@eu".into(), partition: 3 };
+        assert_eq!(place, RecordPlace { partition, offset: Offset(17) });
+        assert_eq!(place.to_string(), "shop/orders.v1@eu/3@17");
+        for wrong in ["orders", "orders/1", "orders@5", "orders/x@5", "orders/1@", ""] {
+            assert_eq!(RecordPlace::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,13 +1,14 @@
 //! How requests are refused: a status and `{"error": "…"}`.
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::sinks::SinkError;
 use crate::state::StoreError;
+use crate::state::backup::BackupError;
 
 /// Why a request gets nothing.
 #[derive(Debug)]
@@ -51,6 +52,29 @@ impl From<SinkError> for Refusal {
 impl From<QueryRejection> for Refusal {
     fn from(rejection: QueryRejection) -> Refusal {
         Refusal::bad_request(rejection.body_text())
+    }
+}
+
+impl From<BackupError> for Refusal {
+    fn from(error: BackupError) -> Refusal {
+        let status = match &error {
+            BackupError::NoState(_) => StatusCode::NOT_FOUND,
+            BackupError::Occupied { .. } => StatusCode::CONFLICT,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal::new(status, with_causes(&error))
+    }
+}
+
+/// An error and its causes, joined by colons.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+impl From<JsonRejection> for Refusal {
+    fn from(rejection: JsonRejection) -> Refusal {
+        Refusal::new(rejection.status(), rejection.body_text())
     }
 }
 

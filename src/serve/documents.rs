@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::control::config::duration;
+use crate::event::RecordPlace;
 use crate::serve::answer::Refusal;
-use crate::serve::wait::{Place, until_shown};
+use crate::serve::wait::until_shown;
 use crate::serve::{Served, ServedProjection};
 use crate::sinks::{DocumentPage, StoredDocument};
 
@@ -44,7 +45,7 @@ pub(super) async fn one(
     let projection = served.projection(&name)?;
     let sink = sink_index(projection, query.sink.as_deref())?;
     if let Some(wait) = &query.wait {
-        let place = Place::parse(wait)
+        let place = RecordPlace::parse(wait)
             .ok_or_else(|| Refusal::bad_request(format!("`wait` is topic/partition@offset, and `{wait}` is not")))?;
         let limit = wait_limit(query.timeout.as_deref())?;
         until_shown(projection.status.clone(), sink, place, limit).await?;

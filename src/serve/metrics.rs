@@ -8,19 +8,33 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
+use crate::event::{EventTime, ProjectionName};
 use crate::runtime::progress::{ProjectionStatus, RunState};
 use crate::serve::Served;
+use crate::serve::report::age_s;
 
 pub(super) async fn all(State(served): State<Arc<Served>>) -> impl IntoResponse {
     let statuses: Vec<_> = served.projections.iter().map(|projection| projection.status.borrow().clone()).collect();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text(&statuses, SystemTime::now()))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text(&statuses, &backups(&served), SystemTime::now()))
 }
 
-fn text(statuses: &[Arc<ProjectionStatus>], now: SystemTime) -> String {
+/// When the last backup of each projection was made; one that the store cannot tell is left out.
+fn backups(served: &Served) -> Vec<(Arc<str>, EventTime)> {
+    let snapshot = served.store.snapshot();
+    let made_at = |name: &Arc<str>| snapshot.last_backup(&ProjectionName(name.clone())).ok()?.map(|mark| mark.made_at);
+    let names = served.projections.iter().map(|projection| projection.name().clone());
+    names.filter_map(|name| made_at(&name).map(|at| (name, at))).collect()
+}
+
+fn text(statuses: &[Arc<ProjectionStatus>], backups: &[(Arc<str>, EventTime)], now: SystemTime) -> String {
     let mut page = Page::default();
     page.family("projector_build_info", "gauge", "The release that runs.");
     page.sample("projector_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     projections(&mut page, statuses, now);
+    page.family("projector_backup_age_seconds", "gauge", "How long ago the last backup was made.");
+    for (name, made_at) in backups {
+        page.sample("projector_backup_age_seconds", &[("projection", name)], age_s(*made_at, now));
+    }
     partitions(&mut page, statuses);
     sinks(&mut page, statuses);
     page.text
@@ -67,6 +81,18 @@ fn partitions(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
             let number = partition.partition.partition.to_string();
             let place = [("projection", &*status.name), ("topic", &*partition.partition.topic), ("partition", &number)];
             page.sample("projector_lag_events", &place, lag);
+        }
+    }
+    page.family(
+        "projector_retention_headroom_events",
+        "gauge",
+        "Events that retention may take before one not folded.",
+    );
+    for (status, partition) in all() {
+        if let Some(headroom) = partition.retention_headroom_events() {
+            let number = partition.partition.partition.to_string();
+            let place = [("projection", &*status.name), ("topic", &*partition.partition.topic), ("partition", &number)];
+            page.sample("projector_retention_headroom_events", &place, headroom);
         }
     }
     page.family("projector_partition_stopped", "gauge", "1 while a partition is stopped on a fault.");

@@ -1,10 +1,12 @@
 //! HTTP over statuses, snapshots and sinks: what a running engine shows of itself and of its documents.
 //!
 //! Every answer is read from what is synced: statuses come from the core, documents from the sinks, dead letters from a
-//! snapshot. Errors are JSON, `{"error": "…"}`. Nothing here changes anything, and nothing waits but `?wait=`.
+//! snapshot. Errors are JSON, `{"error": "…"}`. What is asked by POST (a backup, `retry`, `skip`) is passed on to those who do
+//! it; nothing here changes anything by itself.
 
 mod answer;
 mod auth;
+pub mod backup;
 pub mod dead_letters;
 mod documents;
 mod health;
@@ -26,6 +28,7 @@ use tokio::sync::watch;
 
 use crate::plan::Plan;
 use crate::runtime::progress::ProjectionStatus;
+use crate::serve::backup::Backups;
 use crate::sinks::DocumentSink;
 use crate::state::Store;
 
@@ -33,6 +36,8 @@ use crate::state::Store;
 pub struct Served {
     pub projections: Vec<ServedProjection>,
     pub store: Arc<dyn Store>,
+    /// Those that are being written.
+    pub backups: Backups,
     /// The hash of the token that a request must carry, when there is one.
     pub token: Option<blake3::Hash>,
 }
@@ -75,6 +80,7 @@ fn router(served: Arc<Served>) -> Router {
         .route("/v1/projections/{name}/documents/{key}", get(documents::one))
         .route("/v1/projections/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/projections/{name}/dead-letters/{number}", get(dead_letters::one))
+        .route("/v1/projections/{name}/backup", get(backup::progress).post(backup::make))
         .route("/metrics", get(metrics::all))
         .route_layer(middleware::from_fn_with_state(served.clone(), auth::check));
     // Those who ask whether we live have no token to give.

@@ -34,6 +34,8 @@ pub(super) async fn one(
 
 fn report(served: &Served, projection: &ServedProjection) -> Result<ProjectionReport, Refusal> {
     let status = projection.status.borrow().clone();
-    let stored = served.store.snapshot().projection(&ProjectionName(projection.name().clone()))?;
-    Ok(ProjectionReport::running(&status, stored.as_ref(), SystemTime::now()))
+    let name = ProjectionName(projection.name().clone());
+    let snapshot = served.store.snapshot();
+    let (stored, backup) = (snapshot.projection(&name)?, snapshot.last_backup(&name)?);
+    Ok(ProjectionReport::running(&status, stored.as_ref(), SystemTime::now()).with_backup(backup, SystemTime::now()))
 }

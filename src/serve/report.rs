@@ -7,8 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventTime, TopicPartition};
+use crate::event::{EventTime, Offset, TopicPartition};
 use crate::runtime::progress::{PartitionStatus, ProjectionStatus, RunState, SinkStatus};
+use crate::state::backup::BackupMark;
 use crate::state::{Counters, ProjectionState, SinkRecord};
 use crate::value::timestamp;
 
@@ -28,6 +29,11 @@ pub struct ProjectionReport {
     /// Events still to be folded, of all partitions whose end is known.
     pub lag_events: Option<u64>,
     pub events: EventCounts,
+    /// Whether the log lacks events that were folded: then lost state could not be folded again. Without a log, nobody knows.
+    pub state_cannot_be_rebuilt: Option<bool>,
+    /// When the last backup was made, or the one that the state was restored from.
+    pub backup_at: Option<String>,
+    pub backup_age_s: Option<u64>,
     pub partitions: Vec<PartitionReport>,
     pub sinks: Vec<SinkReport>,
 }
@@ -52,6 +58,10 @@ pub struct PartitionReport {
     pub lag_events: Option<u64>,
     /// How old the last event passed is, while there are more; 0 at the end.
     pub lag_seconds: Option<u64>,
+    /// The first offset that is still in the log.
+    pub beginning: Option<i64>,
+    /// How many events retention may still take before it takes one that was not folded.
+    pub retention_headroom_events: Option<u64>,
     pub caught_up: bool,
     /// The fault it stopped on.
     pub stopped: Option<String>,
@@ -93,9 +103,18 @@ impl ProjectionReport {
             checkpoint_age_ms: age,
             lag_events: partitions.iter().map(|p| p.lag_events).sum(),
             events: status.counters.into(),
+            state_cannot_be_rebuilt: cannot_be_rebuilt(&status.partitions),
+            backup_at: None,
+            backup_age_s: None,
             partitions,
             sinks: status.sinks.iter().map(SinkReport::from).collect(),
         }
+    }
+
+    /// Adds the last backup.
+    pub fn with_backup(self, backup: Option<BackupMark>, now: SystemTime) -> ProjectionReport {
+        let Some(BackupMark { made_at, .. }) = backup else { return self };
+        ProjectionReport { backup_at: Some(rfc3339(made_at.0)), backup_age_s: Some(age_s(made_at, now)), ..self }
     }
 
     /// Of a projection that nothing runs now.
@@ -107,6 +126,8 @@ impl ProjectionReport {
             end: None,
             lag_events: None,
             lag_seconds: None,
+            beginning: None,
+            retention_headroom_events: None,
             caught_up: false,
             stopped: None,
         };
@@ -128,6 +149,9 @@ impl ProjectionReport {
             checkpoint_age_ms: None,
             lag_events: None,
             events: stored.counters.into(),
+            state_cannot_be_rebuilt: None,
+            backup_at: None,
+            backup_age_s: None,
             partitions: stored.next_offsets.iter().map(partition).collect(),
             sinks: stored.sinks.iter().map(sink).collect(),
         }
@@ -139,7 +163,7 @@ impl PartitionReport {
         let lag_events = status.lag_events();
         let lag_seconds = match lag_events {
             Some(0) => Some(0),
-            _ => last.map(|last| (micros(now) - last.0).max(0) as u64 / 1_000_000),
+            _ => last.map(|last| age_s(last, now)),
         };
         PartitionReport {
             topic: status.partition.topic.to_string(),
@@ -148,6 +172,8 @@ impl PartitionReport {
             end: status.end.map(|end| end.0),
             lag_events,
             lag_seconds,
+            beginning: status.beginning.map(|beginning| beginning.0),
+            retention_headroom_events: status.retention_headroom_events(),
             caught_up: status.caught_up,
             stopped: status.stopped.clone(),
         }
@@ -174,11 +200,25 @@ impl From<Counters> for EventCounts {
     }
 }
 
+/// A start without state refuses a log that begins above 0: what was there is not known.
+fn cannot_be_rebuilt(partitions: &[PartitionStatus]) -> Option<bool> {
+    let begins_late = |p: &PartitionStatus| Some(p.beginning? > Offset(0));
+    let late: Vec<_> = partitions.iter().map(begins_late).collect();
+    match late.contains(&Some(true)) {
+        true => Some(true),
+        false => (!late.is_empty() && !late.contains(&None)).then_some(false),
+    }
+}
+
 fn last_time(stored: &ProjectionState, partition: &TopicPartition) -> Option<EventTime> {
     stored.next_offsets.iter().find(|(at, _)| at == partition)?.1.time
 }
 
-fn micros(time: SystemTime) -> i64 {
+pub(super) fn age_s(since: EventTime, now: SystemTime) -> u64 {
+    micros(now).saturating_sub(since.0).max(0) as u64 / 1_000_000
+}
+
+pub(super) fn micros(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 

@@ -175,7 +175,8 @@ impl Server {
         let sinks: Vec<Arc<dyn DocumentSink>> = vec![Arc::new(Fixed(documents)), Arc::new(Fixed(BTreeMap::new()))];
         let projection = ServedProjection { plan: Arc::new(plan()), status: watched, sinks };
         let token = token.map(|token| blake3::hash(token.as_bytes()));
-        let served = Arc::new(Served { projections: vec![projection], store: store(), token });
+        let served =
+            Arc::new(Served { projections: vec![projection], store: store(), backups: Backups::default(), token });
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

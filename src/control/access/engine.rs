@@ -1,18 +1,25 @@
 //! A running engine, asked over HTTP.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use ureq::Body;
+use ureq::http::Response;
 
 use crate::control::access::{AccessError, DocumentQuery};
 use crate::control::config::{HttpConfig, Secret};
+use crate::serve::backup::{BackupOrder, BackupProgress, BackupReport};
 use crate::serve::dead_letters::DeadLetterPage;
 use crate::serve::report::ProjectionReport;
 
 /// How long the engine may take to answer: it waits for an offset for at most a minute.
 const ANSWER_MAX: Duration = Duration::from_secs(70);
+/// How often it is asked how far something is.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The engine at the configured address.
 pub(super) struct EngineClient {
@@ -71,18 +78,78 @@ impl EngineClient {
         self.ask(&path)
     }
 
+    /// Has the engine write a backup; `watch` hears now and then how far it is.
+    pub fn back_up(
+        &self,
+        name: &str,
+        directory: &Path,
+        watch: &mut dyn FnMut(BackupProgress),
+    ) -> Result<BackupReport, AccessError> {
+        let path = format!("/v1/projections/{}/backup", encoded(name));
+        let order = BackupOrder { directory: directory.to_owned() };
+        std::thread::scope(|scope| {
+            let (answered, answer) = mpsc::channel();
+            // The answer comes when the file is whole, however long that takes.
+            let (path, order) = (&path, &order);
+            scope.spawn(move || drop(answered.send(self.post::<_, BackupReport>(path, order, None))));
+            loop {
+                match answer.recv_timeout(PROGRESS_INTERVAL) {
+                    Ok(made) => return made,
+                    Err(RecvTimeoutError::Timeout) => {
+                        if let Ok(progress) = self.json(path) {
+                            watch(progress);
+                        }
+                    }
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return Err(self.unreachable("the thread that asked is gone".into()));
+                    }
+                }
+            }
+        })
+    }
+
+    fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        answer_max: Option<Duration>,
+    ) -> Result<T, AccessError> {
+        let body = serde_json::to_string(body).expect("a request is plain data");
+        let request = agent(answer_max).post(self.url(path)).header("content-type", "application/json");
+        let response = match self.bearer() {
+            Some(token) => request.header("authorization", token).send(body),
+            None => request.send(body),
+        };
+        self.parse(&self.answer(response)?)
+    }
+
     fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, AccessError> {
-        serde_json::from_str(&self.ask(path)?)
-            .map_err(|error| self.unreachable(format!("it answers otherwise: {error}")))
+        self.parse(&self.ask(path)?)
+    }
+
+    fn parse<T: DeserializeOwned>(&self, body: &str) -> Result<T, AccessError> {
+        serde_json::from_str(body).map_err(|error| self.unreachable(format!("it answers otherwise: {error}")))
     }
 
     fn ask(&self, path: &str) -> Result<String, AccessError> {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(ANSWER_MAX)).build();
-        let mut request = ureq::Agent::from(config).get(format!("http://{}{path}", self.address));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {}", token.reveal()));
-        }
-        let mut response = request.call().map_err(|error| self.unreachable(error.to_string()))?;
+        let request = agent(Some(ANSWER_MAX)).get(self.url(path));
+        let response = match self.bearer() {
+            Some(token) => request.header("authorization", token).call(),
+            None => request.call(),
+        };
+        self.answer(response)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn bearer(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()))
+    }
+
+    fn answer(&self, response: Result<Response<Body>, ureq::Error>) -> Result<String, AccessError> {
+        let mut response = response.map_err(|error| self.unreachable(error.to_string()))?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(u64::MAX).read_to_string();
         let body = body.map_err(|error| self.unreachable(error.to_string()))?;
@@ -102,6 +169,10 @@ impl EngineClient {
     fn unreachable(&self, reason: String) -> AccessError {
         AccessError::Unreachable { address: self.address.to_string(), reason }
     }
+}
+
+fn agent(answer_max: Option<Duration>) -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(answer_max).build().into()
 }
 
 /// Percent-encodes all but what stands for itself in every part of a URL.

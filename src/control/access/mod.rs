@@ -6,11 +6,16 @@
 mod engine;
 mod rest;
 
+use std::path::Path;
+
 use crate::control::config::Config;
+use crate::event::ProjectionName;
+use crate::serve::backup::{BackupProgress, BackupReport};
 use crate::serve::dead_letters::{DeadLetterPage, DeadLetterReport};
 use crate::serve::report::ProjectionReport;
 use crate::sinks::SinkError;
 use crate::state::StoreError;
+use crate::state::backup::{self, BackupError};
 
 use engine::EngineClient;
 use rest::StateAtRest;
@@ -52,6 +57,8 @@ pub enum AccessError {
     Unreachable { address: String, reason: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Sink(#[from] SinkError),
 }
@@ -102,6 +109,48 @@ impl Access {
         let page = self.dead_letters(name, number.saturating_sub(1), 1)?;
         let letter = page.dead_letters.into_iter().find(|letter| letter.number == number);
         letter.ok_or_else(|| AccessError::NotFound(format!("`{name}` has no dead letter {number}")))
+    }
+
+    /// Writes a backup of what is synced into a folder of the machine that holds the state; the path is absolute.
+    pub fn back_up(
+        &self,
+        name: &str,
+        directory: &Path,
+        watch: &mut dyn FnMut(BackupProgress),
+    ) -> Result<BackupReport, AccessError> {
+        match &self.holder {
+            Holder::Engine(engine) => engine.back_up(name, directory, watch),
+            Holder::Rest(rest) => rest.back_up(name, directory, watch),
+            Holder::Nobody => Err(unknown(name)),
+        }
+    }
+
+    /// Puts a backup back: `source` is its file, or a folder whose newest backup of the projection is meant. It is read
+    /// whole before anything is written; where nothing has run yet, the state directory is made then.
+    pub fn restore(
+        self,
+        config: &Config,
+        name: &str,
+        source: &Path,
+        watch: &mut dyn FnMut(BackupProgress),
+    ) -> Result<BackupReport, AccessError> {
+        let projection = ProjectionName(name.into());
+        match &self.holder {
+            Holder::Engine(engine) => {
+                let why = format!("an engine runs at {}: stop it before restoring `{name}`", engine.address());
+                return Err(AccessError::Refused(why));
+            }
+            Holder::Rest(rest) if rest.knows(&projection)? => return Err(BackupError::Known(projection).into()),
+            Holder::Rest(_) | Holder::Nobody => {}
+        }
+        let path = backup::find(source, &projection)?;
+        let file = backup::check(&path, &projection, &mut rest::told(watch))?;
+        let rest = match self.holder {
+            Holder::Rest(rest) => rest,
+            _ => StateAtRest::open(config, &EngineClient::new(&config.http))?,
+        };
+        rest.restore(&file, watch)?;
+        Ok(file.into())
     }
 
     /// Forgets all that is known of a projection. An engine may be working on it: then nothing is done.

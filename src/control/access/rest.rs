@@ -1,15 +1,20 @@
 //! State that no engine holds: the store and the embedded documents, opened to look at them or to drop them.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::SystemTime;
 
 use crate::control::access::engine::EngineClient;
 use crate::control::access::{AccessError, DocumentQuery, unknown};
 use crate::control::config::{Config, Connection};
 use crate::event::ProjectionName;
+use crate::serve::backup::{self, BackupProgress, BackupReport};
 use crate::serve::dead_letters::{DeadLetterPage, DeadLetterReport};
 use crate::serve::report::ProjectionReport;
 use crate::sinks::embedded::EmbeddedStore;
 use crate::sinks::{DocumentSink, SinkError};
+use crate::state::backup::{BackupCounts, BackupFile};
 use crate::state::{DiskStore, DiskStoreOptions, Store, StoreError};
 
 /// Enough for looking around.
@@ -48,7 +53,9 @@ impl StateAtRest {
         let snapshot = self.store.snapshot();
         let mut reports = Vec::new();
         for name in snapshot.projections()? {
-            reports.extend(snapshot.projection(&name)?.map(|state| ProjectionReport::at_rest(&name.0, &state)));
+            let Some(state) = snapshot.projection(&name)? else { continue };
+            let report = ProjectionReport::at_rest(&name.0, &state);
+            reports.push(report.with_backup(snapshot.last_backup(&name)?, SystemTime::now()));
         }
         Ok(reports)
     }
@@ -93,6 +100,26 @@ impl StateAtRest {
         Ok(DeadLetterPage { dead_letters, next })
     }
 
+    pub fn back_up(
+        &self,
+        name: &str,
+        directory: &Path,
+        watch: &mut dyn FnMut(BackupProgress),
+    ) -> Result<BackupReport, AccessError> {
+        let mut tell = told(watch);
+        let made = backup::write(&self.store, &ProjectionName(name.into()), directory.to_owned(), &mut tell)?;
+        Ok(made.into())
+    }
+
+    /// Puts back a backup that was found whole.
+    pub fn restore(&self, file: &BackupFile, watch: &mut dyn FnMut(BackupProgress)) -> Result<(), AccessError> {
+        Ok(self.store.restore(file, &mut told(watch))?)
+    }
+
+    pub fn knows(&self, projection: &ProjectionName) -> Result<bool, AccessError> {
+        Ok(self.store.snapshot().projection(projection)?.is_some())
+    }
+
     /// ORDER: the state goes first. Documents without state stop the next run loudly, since they are newer than it, and a
     /// second drop takes them away; state without documents would go on as if they were there.
     pub fn drop_projection(&self, name: &str) -> Result<(), AccessError> {
@@ -114,5 +141,13 @@ impl StateAtRest {
             Some(_) => Ok(projection),
             None => Err(unknown(name)),
         }
+    }
+}
+
+/// Passes on what a backup says of its progress; nobody breaks it off.
+pub(super) fn told(watch: &mut dyn FnMut(BackupProgress)) -> impl FnMut(BackupCounts) -> ControlFlow<()> {
+    |counts| {
+        watch(BackupProgress { running: true, rows: counts.rows, bytes: counts.bytes });
+        ControlFlow::Continue(())
     }
 }
