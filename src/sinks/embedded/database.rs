@@ -1,7 +1,8 @@
 //! Where the documents lie: a database in a directory that is ours.
 //!
 //! Three keyspaces. `documents`: sink, key text → version, bytes. `deleted`: sink, key text → the version that deleted it.
-//! `sinks`: projection, sink name → the number that stands for both in the other two, and marks of sinks being dropped.
+//! `sinks`: projection, sink name → the number that stands for both in the other two; that number → the claim of the sink,
+//! once one was made; and marks of sinks being dropped.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
 use crate::event::{ProjectionName, Version};
+use crate::sinks::claim::Claim;
+use crate::sinks::embedded::record;
 use crate::sinks::{DocumentPage, StoredDocument};
 use crate::state::StoreError;
 use crate::state::directory::{Contents, Directory, make_folder};
@@ -27,6 +30,7 @@ const DROP_STEP: usize = 10_000;
 const NAMED: u8 = b's';
 const LAST: &[u8] = b"n";
 const DROPPED: u8 = b'x';
+const CLAIM: u8 = b'c';
 
 /// Stands for a sink of a projection. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +128,16 @@ impl Documents {
         Ok(page)
     }
 
+    pub fn claim(&self, sink: SinkId) -> Result<Option<Claim>, StoreError> {
+        let found = self.sinks.get(claim_key(sink)).map_err(|error| self.read_failed(error))?;
+        let decode = |value: fjall::Slice| record::decode(&value).ok_or_else(|| self.damaged("a claim that is none"));
+        found.map(decode).transpose()
+    }
+
+    pub fn put_claim(&self, out: &mut OwnedWriteBatch, sink: SinkId, claim: &Claim) {
+        out.insert(&self.sinks, claim_key(sink), record::encode(claim));
+    }
+
     pub fn sink_id(&self, projection: &ProjectionName, sink: &str) -> Result<SinkId, StoreError> {
         let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
         let name = sink_key(projection, sink);
@@ -152,12 +166,13 @@ impl Documents {
         Ok(named.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// The name goes first; the documents follow in steps, and a crash between is finished at the next start.
+    /// The name and the claim go first; the documents follow in steps, and a crash between is finished at the next start.
     pub fn drop_sink(&self, projection: &ProjectionName, sink: &str) -> Result<(), StoreError> {
         let name = sink_key(projection, sink);
         let Some(id) = self.sinks.get(&name).map_err(|error| self.read_failed(error))? else { return Ok(()) };
-        let mut batch = self.batch(2);
+        let mut batch = self.batch(3);
         batch.remove(&self.sinks, name);
+        batch.remove(&self.sinks, claim_key(self.sink_number(&id)?));
         batch.insert(&self.sinks, [&[DROPPED], &id[..]].concat(), []);
         batch.commit().map_err(|error| self.write_failed(error))?;
         self.finish_drops()
@@ -224,6 +239,11 @@ impl Documents {
 
 pub fn document_key(sink: SinkId, key: &str) -> Vec<u8> {
     [&sink.0.to_be_bytes(), key.as_bytes()].concat()
+}
+
+fn claim_key(sink: SinkId) -> [u8; 5] {
+    let [a, b, c, d] = sink.0.to_be_bytes();
+    [CLAIM, a, b, c, d]
 }
 
 /// The length of the projection's name stands in front, so that no name runs into another.

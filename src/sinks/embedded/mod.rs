@@ -2,9 +2,11 @@
 //!
 //! One database holds the documents of all embedded sinks of a process, each with its version. A write answers once it is
 //! synced; writes that come together share a sync. A deleted document leaves its version behind for a while, so that a late
-//! older write cannot bring it back. It never looks into a document.
+//! older write cannot bring it back. Each sink has a claim, which lies in the same database: it goes where the documents go,
+//! and the batch that writes a document raises what the claim says of the newest. It never looks into a document.
 
 mod database;
+mod record;
 mod writer;
 
 use std::path::Path;
@@ -14,6 +16,7 @@ use std::time::Instant;
 use tokio::task::spawn_blocking;
 
 use crate::event::ProjectionName;
+use crate::sinks::claim::{Claim, ClaimMove, ClaimedTarget};
 use crate::sinks::{DocumentPage, DocumentSink, DocumentWrite, Outcome, SinkError, SinkFuture, StoredDocument};
 use crate::state::StoreError;
 use database::{Documents, SinkId};
@@ -95,6 +98,20 @@ impl DocumentSink for EmbeddedSink {
 
     fn is_volatile(&self) -> bool {
         false
+    }
+
+    fn claimed(&self) -> Option<&dyn ClaimedTarget> {
+        Some(self)
+    }
+}
+
+impl ClaimedTarget for EmbeddedSink {
+    fn read_claim(&self) -> SinkFuture<'_, Result<Option<Claim>, SinkError>> {
+        self.read_blocking(|documents, sink| documents.claim(sink))
+    }
+
+    fn move_claim(&self, from: Option<Claim>, to: Claim) -> SinkFuture<'_, Result<ClaimMove, SinkError>> {
+        Box::pin(self.writer.move_claim(self.id, from, to))
     }
 }
 

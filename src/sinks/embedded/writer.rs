@@ -1,6 +1,8 @@
 //! Writes of many sinks → synced batches: one thread, which takes all that waits as one batch with one sync.
 //!
 //! It writes in the order in which writes were sent, so a write that its sender gave up on is never done after a later one.
+//! Claims are moved by the same thread in the same order: a move and its comparison cannot be parted, and no write that was
+//! sent before a move is done after it.
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
@@ -12,9 +14,10 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::Version;
+use crate::sinks::claim::{Claim, ClaimMove};
 use crate::sinks::conflict::{Conflict, classify};
 use crate::sinks::embedded::database::{Documents, SinkId, document_key};
-use crate::sinks::{DocumentBody, DocumentWrite, Outcome};
+use crate::sinks::{DocumentBody, DocumentWrite, Outcome, SinkError};
 use crate::state::{KEY_BYTES_MAX, StoreError};
 
 /// How many batches may wait; a sender beyond waits itself.
@@ -30,10 +33,22 @@ pub struct WriterThread {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Request {
+enum Request {
+    Write(Writes),
+    Move(Move),
+}
+
+struct Writes {
     sink: SinkId,
     batch: Vec<DocumentWrite>,
     answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+struct Move {
+    sink: SinkId,
+    from: Option<Claim>,
+    to: Claim,
+    answer: oneshot::Sender<Result<ClaimMove, StoreError>>,
 }
 
 impl WriterThread {
@@ -57,7 +72,7 @@ impl WriterThread {
             let len = batch.len();
             let (answer, answered) = oneshot::channel();
             let sent = async {
-                sender.send(Request { sink, batch, answer }).await.ok()?;
+                sender.send(Request::Write(Writes { sink, batch, answer })).await.ok()?;
                 answered.await.ok()
             };
             match tokio::time::timeout_at(deadline.into(), sent).await {
@@ -65,6 +80,23 @@ impl WriterThread {
                 Ok(None) => vec![Outcome::Unanswered { reason: "the embedded store has stopped".into() }; len],
                 Err(_) => vec![Outcome::Unanswered { reason: "the embedded store took too long".into() }; len],
             }
+        }
+    }
+
+    /// Sends a move and waits for what became of it.
+    pub fn move_claim(
+        &self,
+        sink: SinkId,
+        from: Option<Claim>,
+        to: Claim,
+    ) -> impl Future<Output = Result<ClaimMove, SinkError>> + Send + 'static {
+        let sender = self.sender.clone().expect("taken only when dropped");
+        async move {
+            let (answer, answered) = oneshot::channel();
+            let stopped = || SinkError { reason: "the embedded store has stopped".into() };
+            sender.send(Request::Move(Move { sink, from, to, answer })).await.map_err(|_| stopped())?;
+            let moved = answered.await.map_err(|_| stopped())?;
+            moved.map_err(|error| SinkError { reason: reason(&error) })
         }
     }
 }
@@ -82,6 +114,24 @@ impl Drop for WriterThread {
     }
 }
 
+/// A group that was not written, as far as is known.
+struct Failed {
+    error: StoreError,
+    done: Done,
+}
+
+enum Done {
+    No,
+    /// The commit failed after it may have reached the disk.
+    Maybe,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed { error, done: Done::No }
+    }
+}
+
 struct Writer {
     documents: Arc<Documents>,
     /// Deleted documents that are remembered, oldest first.
@@ -90,32 +140,71 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        while let Some(first) = requests.blocking_recv() {
-            let mut len = first.batch.len();
-            let mut group = vec![first];
-            while len < GROUP_MAX
-                && let Ok(next) = requests.try_recv()
-            {
-                len += next.batch.len();
-                group.push(next);
+        let mut next = requests.blocking_recv();
+        while let Some(request) = next.take() {
+            match request {
+                Request::Move(request) => {
+                    let moved = self.move_claim(&request);
+                    // Who asked may have been stopped.
+                    let _ = request.answer.send(moved);
+                }
+                Request::Write(first) => {
+                    let mut len = first.batch.len();
+                    let mut group = vec![first];
+                    while len < GROUP_MAX && next.is_none() {
+                        match requests.try_recv() {
+                            Ok(Request::Write(more)) => {
+                                len += more.batch.len();
+                                group.push(more);
+                            }
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.answer(group, len);
+                }
             }
-            let outcomes = self.write(&group, len).unwrap_or_else(|error| {
-                let reason = reason(&error);
-                tracing::error!(reason, "documents were not written");
-                let retry = |request: &Request| vec![Outcome::Retry { reason: reason.clone() }; request.batch.len()];
-                group.iter().map(retry).collect()
-            });
-            for (request, outcomes) in group.into_iter().zip(outcomes) {
-                // Nobody waits for an answer past its deadline.
-                let _ = request.answer.send(outcomes);
-            }
+            next = next.or_else(|| requests.blocking_recv());
         }
     }
 
+    /// Writes a group and answers each of its requests.
+    fn answer(&mut self, group: Vec<Writes>, len: usize) {
+        let outcomes = self.write(&group, len).unwrap_or_else(|failed| {
+            let reason = reason(&failed.error);
+            tracing::error!(reason, "documents were not written");
+            let outcome = match failed.done {
+                Done::No => Outcome::Retry { reason },
+                Done::Maybe => Outcome::Unanswered { reason },
+            };
+            group.iter().map(|request| vec![outcome.clone(); request.batch.len()]).collect()
+        });
+        for (request, outcomes) in group.into_iter().zip(outcomes) {
+            // Nobody waits for an answer past its deadline.
+            let _ = request.answer.send(outcomes);
+        }
+    }
+
+    /// Puts a claim in the place of the one expected, if that is there.
+    fn move_claim(&self, request: &Move) -> Result<ClaimMove, StoreError> {
+        let there = self.documents.claim(request.sink)?;
+        let published = match (&there, &request.from) {
+            (None, None) => request.to.published,
+            // Writes may have raised it after the mover read it, and what was written stays written.
+            (Some(there), Some(from)) if there.is_same_move(from) => request.to.published.max(there.published),
+            _ => return Ok(ClaimMove::Found(there)),
+        };
+        let mut out = self.documents.batch(1);
+        self.documents.put_claim(&mut out, request.sink, &Claim { published, ..request.to });
+        out.commit().map_err(|error| self.documents.write_failed(error))?;
+        Ok(ClaimMove::Moved)
+    }
+
     /// Writes a group with one sync; returns the outcomes of each of its requests.
-    fn write(&mut self, group: &[Request], len: usize) -> Result<Vec<Vec<Outcome>>, StoreError> {
+    fn write(&mut self, group: &[Writes], len: usize) -> Result<Vec<Vec<Outcome>>, Failed> {
         let mut out = self.documents.batch(2 * len);
         let mut written: HashMap<Vec<u8>, Version> = HashMap::with_capacity(len);
+        let mut published: HashMap<SinkId, Version> = HashMap::new();
         let mut deleted = Vec::new();
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
@@ -143,14 +232,34 @@ impl Writer {
                     }
                 }
                 written.insert(key, write.version);
+                let highest = published.entry(request.sink).or_default();
+                *highest = write.version.max(*highest);
                 of_request.push(Outcome::Ok);
             }
             outcomes.push(of_request);
         }
+        self.raise_claims(&mut out, published)?;
         self.forget_oldest(&mut out, &written, deleted.len())?;
-        out.commit().map_err(|error| self.documents.write_failed(error))?;
+        let done = |error| Failed { error: self.documents.write_failed(error), done: Done::Maybe };
+        out.commit().map_err(done)?;
         self.deleted.extend(deleted);
         Ok(outcomes)
+    }
+
+    /// Lets the claims of these sinks say how high the versions go that this batch writes.
+    fn raise_claims(
+        &self,
+        out: &mut fjall::OwnedWriteBatch,
+        published: HashMap<SinkId, Version>,
+    ) -> Result<(), StoreError> {
+        for (sink, published) in published {
+            if let Some(claim) = self.documents.claim(sink)?
+                && claim.published < published
+            {
+                self.documents.put_claim(out, sink, &Claim { published, ..claim });
+            }
+        }
+        Ok(())
     }
 
     /// Makes room for `more` deleted documents among those that are remembered.
