@@ -1,7 +1,7 @@
 //! A log in memory, for tests: shared, appended to by hand, read by any number of sources in an order that can be chosen.
 //!
-//! It can do what real logs do to a reader: deliver a range again, lose its oldest records, have gaps, gain partitions and
-//! be away. How partitions interleave is either the order of appending or drawn from a seed, so a run can be repeated.
+//! It can do what real logs do to a reader: deliver a range again, lose its oldest records, have gaps, gain partitions, be
+//! deleted and made again, and be away. How partitions interleave is either the order of appending or drawn from a seed, so a run can be repeated.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -49,6 +49,8 @@ struct Shared {
 struct Content {
     partitions: BTreeMap<TopicPartition, Partition>,
     appended: u64,
+    /// How many partitions were ever made: each has its number, so that one made again is another.
+    made: u64,
     redeliveries: Vec<(TopicPartition, Range<i64>)>,
     told: BTreeMap<TopicPartition, Offset>,
     away: bool,
@@ -56,6 +58,7 @@ struct Content {
 
 #[derive(Debug, Default)]
 struct Partition {
+    incarnation: u64,
     beginning: i64,
     /// From `beginning` on; `None` where a record was compacted away. With each its number in the order of appending.
     records: Vec<(u64, Option<MemoryRecord>)>,
@@ -85,7 +88,24 @@ impl MemoryLog {
         let topic: Arc<str> = topic.into();
         let mut content = self.lock();
         for partition in 0..partitions {
-            content.partitions.entry(TopicPartition { topic: Arc::clone(&topic), partition }).or_default();
+            content.made(TopicPartition { topic: Arc::clone(&topic), partition });
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Deletes a topic with all it holds.
+    pub fn delete_topic(&self, topic: &str) {
+        self.lock().partitions.retain(|partition, _| *partition.topic != *topic);
+        self.shared.changed.notify_all();
+    }
+
+    /// Deletes a topic and makes it again, empty: its offsets begin at 0 and will be those of other records.
+    pub fn recreate(&self, topic: &str) {
+        let mut content = self.lock();
+        let again: Vec<_> = content.partitions.keys().filter(|known| *known.topic == *topic).cloned().collect();
+        for partition in again {
+            content.partitions.remove(&partition);
+            content.made(partition);
         }
         self.shared.changed.notify_all();
     }
@@ -95,7 +115,7 @@ impl MemoryLog {
         let mut content = self.lock();
         let number = content.appended;
         content.appended += 1;
-        let partition = content.partitions.entry(TopicPartition { topic: topic.into(), partition }).or_default();
+        let partition = content.made(TopicPartition { topic: topic.into(), partition });
         let offset = partition.end();
         partition.records.push((number, Some(record)));
         self.shared.changed.notify_all();
@@ -174,6 +194,7 @@ pub struct MemorySource {
 #[derive(Debug)]
 struct Open {
     partition: TopicPartition,
+    incarnation: u64,
     input: u32,
     next: i64,
     /// The end it was last found at.
@@ -213,8 +234,8 @@ impl Source for MemorySource {
         }
         for (partition, start) in starts {
             self.open.retain(|open| open.partition != *partition);
-            let input = self.inputs.index(partition);
-            self.open.push(Open { partition: partition.clone(), input, next: start.0, end_told: None });
+            let (incarnation, input) = (content.partition(partition)?.incarnation, self.inputs.index(partition));
+            self.open.push(Open { partition: partition.clone(), incarnation, input, next: start.0, end_told: None });
         }
         Ok(())
     }
@@ -256,7 +277,13 @@ impl MemorySource {
     fn look(&mut self, content: &Content, budget: PollBudget, batch: &mut RecordBatch) -> Result<Look, SourceError> {
         content.available()?;
         for open in &self.open {
-            content.partition(&open.partition)?.check(&open.partition, open.next)?;
+            let partition = content.partition(&open.partition)?;
+            // As a real log does, it says so before another's records are read, and only to those who had it open.
+            if partition.incarnation != open.incarnation {
+                let (remade, reason) = (Some(Arc::clone(&open.partition.topic)), "a topic was made again".into());
+                return Err(SourceError::Doubtful { source_name: NAME.into(), remade, reason });
+            }
+            partition.check(&open.partition, open.next)?;
         }
         if self.redeliver(content, batch) {
             return Ok(Look::Filled);
@@ -340,6 +367,15 @@ impl Open {
 }
 
 impl Content {
+    /// The partition, made now if it is not there.
+    fn made(&mut self, partition: TopicPartition) -> &mut Partition {
+        let Content { partitions, made, .. } = self;
+        partitions.entry(partition).or_insert_with(|| {
+            *made += 1;
+            Partition { incarnation: *made, ..Partition::default() }
+        })
+    }
+
     fn available(&self) -> Result<(), SourceError> {
         if self.away {
             return Err(SourceError::Unavailable { source_name: NAME.into(), reason: "it is away".into() });
@@ -492,6 +528,30 @@ mod tests {
         assert_eq!(values(&batch), ["c", "d"]);
         assert!(source.record_at(&at("t", 1), Offset(0)).unwrap().is_empty());
         assert_eq!(values(&source.record_at(&at("t", 1), Offset(1)).unwrap()), ["d"]);
+    }
+
+    #[test]
+    fn a_topic_made_again_is_told_to_those_who_read_it_before_its_records_are() {
+        let log = log_of_two();
+        let mut source = opened(&log, Interleaving::Appended);
+        let mut batch = RecordBatch::default();
+        source.poll(BUDGET, &mut batch).unwrap();
+        log.recreate("t");
+        for text in ["e", "f", "g"] {
+            log.append("t", 0, record(text));
+        }
+        for _ in 0..2 {
+            let again = source.poll(BUDGET, &mut batch);
+            let Err(SourceError::Doubtful { remade, .. }) = again else { panic!("{again:?}") };
+            assert_eq!(remade.as_deref(), Some("t"));
+            assert!(batch.is_empty());
+        }
+        source.open(&[(at("t", 0), Offset(2)), (at("t", 1), Offset(0))]).unwrap();
+        source.poll(BUDGET, &mut batch).unwrap();
+        assert_eq!(values(&batch), ["g"]);
+        log.delete_topic("t");
+        let gone = source.poll(BUDGET, &mut batch);
+        assert!(matches!(gone, Err(SourceError::UnknownTopic { .. })), "{gone:?}");
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub trait Source: Send {
     fn close(&mut self, partition: &TopicPartition);
 
     /// Fills `batch` (cleared first) with what is there, waiting at most `budget.wait` for the first record. Records of one
-    /// partition come in offset order and never again, unless it is opened again.
+    /// partition come in offset order and never again, unless it is opened again. What was taken before an error is
+    /// delivered before it, so that an error loses nothing.
     fn poll(&mut self, budget: PollBudget, batch: &mut RecordBatch) -> Result<(), SourceError>;
 
     /// The record at exactly this offset, as a batch of one; an empty batch when there is none (compacted away).

@@ -123,7 +123,9 @@ impl ProjectionDriver {
         let input = match message {
             Message::News(News::Read { rewinds, batch }) => return held.batches.push_back((rewinds, batch)),
             Message::News(News::Found(found)) => Input::Opened(found),
-            Message::News(News::Ends(ends)) => Input::Ends(ends),
+            Message::News(News::Ends(ends)) => {
+                Input::Ends(ends.into_iter().map(|(partition, range)| (partition, range.end)).collect())
+            }
             Message::News(News::Lost { partition, why }) => Input::Lost { partition, why },
             Message::News(News::Failed(ended)) | Message::Failed(ended) => Input::Failed(ended),
             Message::Synced { version, snapshot } => {

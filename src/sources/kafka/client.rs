@@ -3,6 +3,7 @@
 //! Options are passed through as they are, but for the few that exactness stands on. Their values may be secrets: no error
 //! text that leaves here holds one.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,6 +62,12 @@ const PRODUCER_OWN: [(&str, &str); 3] = [
     ("acks", "all"),
 ];
 
+/// Where librdkafka says that a topic's id changed: in its log, and nowhere else.
+///
+/// A topic that was deleted and made again has another id. librdkafka (up to 2.12 at least) goes on reading the new one at
+/// the old offset, without a word to the application, as long as there is such an offset.
+const ID_LOG_CONTEXT: &str = "metadata";
+
 pub(super) type Consumer = BaseConsumer<Context>;
 
 impl KafkaOptions {
@@ -68,6 +75,9 @@ impl KafkaOptions {
     pub(super) fn consumer(&self, special: &[(&str, &str)]) -> Result<Consumer, SourceError> {
         let mut config = self.config(&CONSUMER_OWN, &CONSUMER_DEFAULTS)?;
         config.set("group.id", &self.group);
+        let debug = config.get("debug").map(|contexts| format!("{contexts},{ID_LOG_CONTEXT}"));
+        config.set("debug", debug.as_deref().unwrap_or(ID_LOG_CONTEXT));
+        config.set_log_level(RDKafkaLogLevel::Debug);
         set_all(&mut config, special);
         self.create(&config)
     }
@@ -202,6 +212,12 @@ struct Heard {
     refused: Option<String>,
     all_down: bool,
     stray: Option<String>,
+    /// The id of each topic that has one (clusters have them from Kafka 3.1 on).
+    ids: HashMap<String, String>,
+    /// A topic whose id changed.
+    remade: Option<String>,
+    /// How many calls were made to the context.
+    calls: u64,
     /// A record that a producer could not deliver.
     undelivered: Option<KafkaError>,
 }
@@ -238,6 +254,16 @@ impl Context {
         self.with(|heard| heard.stray = Some(format!("a record of {topic}/{partition} came out of turn")));
     }
 
+    /// A topic that was made again since this was last asked.
+    pub fn take_remade(&self) -> Option<String> {
+        self.with(|heard| heard.remade.take())
+    }
+
+    /// How many calls were made to it so far.
+    pub fn calls(&self) -> u64 {
+        self.with(|heard| heard.calls)
+    }
+
     /// A record was not acknowledged.
     pub fn undelivered(&self, error: KafkaError) {
         self.with(|heard| heard.undelivered = Some(error));
@@ -250,31 +276,52 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", facility, message);
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", facility, message),
+            _ => tracing::debug!(target: "librdkafka", facility, message),
+        }
+        self.with(|heard| {
+            heard.calls += 1;
+            let Some((topic, id)) = changed_id(message) else { return };
+            let before = heard.ids.insert(topic.to_owned(), id.to_owned());
+            if before.is_some_and(|before| before != id) {
+                heard.remade = Some(topic.to_owned());
+            }
+        });
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        self.with(|heard| match code {
-            Code::AllBrokersDown => heard.all_down = true,
-            code if is_refusal(code) => heard.refused = Some(reason.to_owned()),
-            Code::BrokerTransportFailure | Code::Resolve | Code::TimedOutQueue | Code::OperationTimedOut => {
-                // What follows is how long it took and how often it was the same.
-                heard.trouble = reason.split(" (after ").next().map(str::to_owned);
+        self.with(|heard| {
+            heard.calls += 1;
+            match code {
+                Code::AllBrokersDown => heard.all_down = true,
+                code if is_refusal(code) => heard.refused = Some(reason.to_owned()),
+                Code::BrokerTransportFailure | Code::Resolve | Code::TimedOutQueue | Code::OperationTimedOut => {
+                    // What follows is how long it took and how often it was the same.
+                    heard.trouble = reason.split(" (after ").next().map(str::to_owned);
+                }
+                _ => {}
             }
-            _ => {}
         });
     }
 }
 
 impl ConsumerContext for Context {
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &rdkafka::TopicPartitionList) {
+        self.with(|heard| heard.calls += 1);
         if let Err(error) = result {
             // The group's offsets are only for lag tools: the next checkpoint tells them again.
             tracing::debug!(target: "projector::sources::kafka", %error, "the group was not told its offsets");
         }
     }
+}
+
+/// The topic and its new id, if that is what a line of the log says.
+fn changed_id(message: &str) -> Option<(&str, &str)> {
+    let (topic, ids) = message.split_once("Topic ")?.1.split_once(" changed id from ")?;
+    Some((topic, ids.split_once(" to ")?.1))
 }
 
 #[cfg(test)]
@@ -300,6 +347,20 @@ mod tests {
         }
         let options = options(&[("client.id", "hunter2-secret")]);
         assert!(!options.unavailable("could not use hunter2-secret").to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_topic_is_made_again_when_its_id_changes_and_not_when_it_is_first_heard() {
+        let context = Context::default();
+        let say = |topic: &str, from: &str, to: &str| {
+            let line = format!("[thrd:main]: Topic {topic} changed id from {from} to {to}");
+            context.log(RDKafkaLogLevel::Debug, "METADATA", &line);
+            context.take_remade()
+        };
+        assert_eq!(say("orders", "AAAAAAAAAAAAAAAAAAAAAA", "x"), None);
+        assert_eq!(say("other", "AAAAAAAAAAAAAAAAAAAAAA", "y"), None);
+        assert_eq!(say("orders", "x", "z").as_deref(), Some("orders"));
+        assert_eq!(context.calls(), 3);
     }
 
     #[test]

@@ -2,6 +2,10 @@
 //!
 //! The caller's thread polls; partitions are assigned by hand and no offset is ever reset. Each message is copied once, into
 //! the batch. The consumer group is only told of progress, for lag tools: nothing starts from it.
+//!
+//! A topic that is made again is another log under the same name. Clusters give topics ids, and what librdkafka fetches is
+//! fetched by id; the client says when it goes over to another id, before it fetches by it. So that is listened for between
+//! taking messages and handing them over, and then none of them is.
 
 mod client;
 mod reader;
@@ -32,8 +36,6 @@ const ANSWER_PIECE: Duration = Duration::from_millis(500);
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one wait for messages lasts at most; callbacks are served in between.
 const WAIT_PIECE: Duration = Duration::from_millis(100);
-/// How many callbacks are served at once.
-const SERVED_MAX: usize = 32;
 /// How many messages one partition may add before the next has its turn.
 const TURN_MAX: usize = 1000;
 
@@ -87,10 +89,21 @@ impl KafkaSource {
         SourceError::UnknownTopic { topic: topic.into(), source_name: self.options.title(), known }
     }
 
+    fn unknown_partition(&mut self, partition: &TopicPartition) -> SourceError {
+        match self.unknown_topic(&partition.topic) {
+            SourceError::UnknownTopic { known, source_name, .. }
+                if known.iter().any(|known| **known == *partition.topic) =>
+            {
+                SourceError::UnknownPartition { partition: partition.clone(), source_name }
+            }
+            unknown => unknown,
+        }
+    }
+
     /// The error of one partition.
     fn partition_error(&mut self, partition: &TopicPartition, wanted: i64, error: &KafkaError) -> SourceError {
         match error.rdkafka_error_code() {
-            Some(code) if is_unknown_topic(code) => self.unknown_topic(&partition.topic),
+            Some(code) if is_unknown_topic(code) => self.unknown_partition(partition),
             Some(code) if is_out_of_range(code) => match self.range(partition) {
                 Ok(range) => {
                     SourceError::OffsetOutOfRange { partition: partition.clone(), wanted: Offset(wanted), range }
@@ -107,8 +120,16 @@ impl KafkaSource {
     /// Serves what is no message of an open partition: callbacks and troubles of the whole cluster.
     fn serve(&mut self, consumer: &Consumer) -> Result<(), SourceError> {
         serve_callbacks(consumer);
-        match consumer.client().context().refusal() {
-            Some(reason) => Err(self.options.refused(&reason)),
+        let context = consumer.client().context();
+        if let Some(reason) = context.refusal() {
+            return Err(self.options.refused(&reason));
+        }
+        match context.take_remade() {
+            Some(topic) => Err(SourceError::Doubtful {
+                source_name: self.options.title(),
+                reason: format!("topic `{topic}` was deleted and made again"),
+                remade: Some(topic.into()),
+            }),
             None => Ok(()),
         }
     }
@@ -198,7 +219,7 @@ impl Source for KafkaSource {
         match asked {
             Ok((beginning, end)) => Ok(OffsetRange { beginning: Offset(beginning), end: Offset(end) }),
             Err(error) if error.rdkafka_error_code().is_some_and(is_unknown_topic) => {
-                Err(self.unknown_topic(&partition.topic))
+                Err(self.unknown_partition(partition))
             }
             Err(error) => Err(self.options.error(&error, consumer.client().context())),
         }
@@ -256,6 +277,10 @@ impl Source for KafkaSource {
             self.wake.lower();
             let drained = self.drain(budget, batch);
             let something = !batch.is_empty() || !batch.ends.is_empty() || !batch.positions.is_empty();
+            if something && let Err(error) = self.serve(&consumer) {
+                batch.clear();
+                return Err(error);
+            }
             match drained {
                 Err(error) if something => self.error = Some(error),
                 other => other?,
@@ -385,10 +410,16 @@ fn patiently<T>(consumer: &Consumer, question: impl Fn(Duration) -> Result<T, Ka
 
 /// Lets the client make its calls to the context. A message here would be one lost to its partition's queue.
 fn serve_callbacks(consumer: &Consumer) {
-    // A poll that served a callback looks like one that found nothing, so a few are made.
-    for _ in 0..SERVED_MAX {
-        if let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
-            consumer.client().context().stray(message.topic(), message.partition());
+    let context = consumer.client().context();
+    loop {
+        // A poll that served a callback looks like one that found nothing.
+        let calls = context.calls();
+        let found = consumer.poll(Duration::ZERO);
+        if let Some(Ok(message)) = &found {
+            context.stray(message.topic(), message.partition());
+        }
+        if found.is_none() && context.calls() == calls {
+            return;
         }
     }
 }

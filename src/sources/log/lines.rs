@@ -41,6 +41,11 @@ impl LineIndex {
         }
     }
 
+    /// How long the file was when it was last counted.
+    pub fn counted_bytes(&self) -> u64 {
+        self.counted_bytes
+    }
+
     /// The byte at which a line begins; `None` when the file has fewer lines, as far as it has been counted. The line after
     /// the last is found too.
     pub fn position(&self, line: i64, file: &mut File) -> io::Result<Option<u64>> {

@@ -2,7 +2,7 @@
 //!
 //! Files are followed as they grow: a last line without its end waits for it. A line that is no envelope becomes a malformed
 //! record at its offset. Nothing is ever written here but by `LogWriter`, and nothing is remembered beside the files: a
-//! file that got shorter or is gone is a log that no longer holds what was read.
+//! file that is cut short, replaced or written over while it is followed is no longer trusted to be the same log.
 
 mod envelope;
 mod file;
@@ -39,6 +39,8 @@ pub struct LogSource {
     known: Vec<(TopicPartition, PartitionFile)>,
     /// Whose turn it is to be read first.
     turn: usize,
+    /// Found behind records that were delivered first.
+    error: Option<SourceError>,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl LogSource {
             open: Vec::new(),
             known: Vec::new(),
             turn: 0,
+            error: None,
         }
     }
 
@@ -69,7 +72,10 @@ impl LogSource {
             return Ok(&mut self.open[index].file);
         }
         let index = match self.known.iter().position(|(known, _)| known == partition) {
-            Some(index) => index,
+            Some(index) => {
+                self.known[index].1.refresh()?;
+                index
+            }
             None => {
                 let file = PartitionFile::open(&self.directory.file(partition), partition)?;
                 self.known.push((partition.clone(), file));
@@ -87,7 +93,9 @@ impl LogSource {
         for index in 0..count {
             let open = &mut self.open[(self.turn + index) % count];
             let start = open.file.next_line();
-            while room(batch) && open.file.fill()? {
+            let mut filled = Ok(true);
+            while room(batch) && matches!(filled, Ok(true)) {
+                filled = open.file.fill();
                 while room(batch) {
                     let (offset, Some(line)) = (open.file.next_line(), open.file.take_line()) else { break };
                     push(batch, open.input, offset, line);
@@ -97,6 +105,7 @@ impl LogSource {
             if next > start {
                 batch.positions.push((open.input, Offset(next)));
             }
+            filled?;
             if room(batch) && open.end_told != Some(next) {
                 open.end_told = Some(next);
                 batch.ends.push((open.input, Offset(next)));
@@ -144,9 +153,18 @@ impl Source for LogSource {
         batch.inputs = self.inputs.shared();
         let deadline = Instant::now() + budget.wait;
         loop {
-            self.look(budget, batch)?;
+            if let Some(error) = self.error.take() {
+                return Err(error);
+            }
+            self.error = self.look(budget, batch).err();
             let left = deadline.saturating_duration_since(Instant::now());
-            if !batch.is_empty() || !batch.ends.is_empty() || left.is_zero() {
+            if !batch.is_empty() || !batch.ends.is_empty() {
+                return Ok(());
+            }
+            if self.error.is_some() {
+                continue;
+            }
+            if left.is_zero() {
                 return Ok(());
             }
             thread::sleep(left.min(LOOK_INTERVAL));

@@ -1,11 +1,15 @@
 //! A source → batches, one ahead of the fold and no further: a state machine that a thread turns.
 //!
-//! The reader finds the partitions, checks that each is still the log it was, and opens what it is told to. A source that
-//! is away is waited for (at start no longer than the time for a start); anything else needs a person. Buffers go round
-//! between the reader and the fold, so a slow fold holds the reader back.
+//! The reader finds the partitions, says what it found of each, and opens what it is told to. A source that is away is
+//! waited for (at start no longer than the time for a start); anything else needs a person. Buffers go round between the
+//! reader and the fold, so a slow fold holds the reader back.
 //!
 //! It speaks to its source and to nothing else: no thread, no channel, no clock (`now` is an argument). What it found is
 //! what a turn returns, with the time of the next turn; the driver of production and that of tests both turn it.
+
+mod doubt;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +17,12 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Offset, RecordBatch, TopicPartition};
 use crate::runtime::core::{Ended, PartitionFacts};
+use crate::runtime::fold::record_hash;
 use crate::runtime::start::{missing_partition, partition_facts};
-use crate::sources::{PollBudget, Source, SourceError};
+use crate::sources::{OffsetRange, PollBudget, Source, SourceError};
 use crate::state::NextOffset;
+
+use doubt::Doubt;
 
 /// How often partitions and ends are looked up again.
 pub(crate) const LOOK_PAUSE: Duration = Duration::from_secs(5);
@@ -46,7 +53,7 @@ pub(crate) enum Command {
 pub(crate) enum News {
     Found(Vec<PartitionFacts>),
     Read { rewinds: u32, batch: RecordBatch },
-    Ends(Vec<(TopicPartition, Offset)>),
+    Ends(Vec<(TopicPartition, OffsetRange)>),
     Lost { partition: TopicPartition, why: String },
     Failed(Ended),
 }
@@ -80,9 +87,14 @@ pub(crate) struct Reader {
     /// Until the partitions are found for the first time: how long that may take.
     starting: Option<Instant>,
     known: Vec<TopicPartition>,
-    open: Vec<TopicPartition>,
+    /// With the offset after what was delivered.
+    open: Vec<(TopicPartition, Offset)>,
     /// Asked for, and not opened yet: the source was away.
     unopened: Vec<(TopicPartition, Offset)>,
+    /// Closed until they are compared.
+    doubts: Vec<Doubt>,
+    /// The last record of each partition that was folded before the start or delivered since, with its hash.
+    lasts: HashMap<TopicPartition, (Offset, [u8; 16])>,
     buffers: Vec<RecordBatch>,
     rewinds: u32,
     looked_at: Instant,
@@ -100,6 +112,7 @@ struct Away {
 impl Reader {
     pub fn new(spec: ReaderSpec, now: Instant) -> Reader {
         let (bytes_max, wait) = (spec.batch_bytes_max, spec.poll_wait);
+        let lasts = spec.stored.iter().filter_map(|(partition, next)| Some((partition.clone(), next.last?))).collect();
         Reader {
             source: spec.source,
             projection: spec.projection,
@@ -109,6 +122,8 @@ impl Reader {
             known: Vec::new(),
             open: Vec::new(),
             unopened: Vec::new(),
+            doubts: Vec::new(),
+            lasts,
             buffers: (0..BUFFERS).map(|_| RecordBatch::default()).collect(),
             rewinds: 0,
             looked_at: now,
@@ -121,18 +136,37 @@ impl Reader {
     /// Does what was asked.
     pub fn command(&mut self, command: Command) {
         match command {
-            Command::Open(starts) => self.unopened.extend(starts),
+            Command::Open(starts) => {
+                for (partition, start) in &starts {
+                    if self.stored.get(partition).is_none_or(|stored| stored.offset != *start) {
+                        self.lasts.remove(partition); // it begins anew
+                    }
+                }
+                self.open_soon(starts);
+            }
             Command::Rewind { rewinds, starts } => {
                 self.rewinds = rewinds;
-                self.unopened = starts;
+                self.unopened.clear();
+                self.open_soon(starts);
             }
             Command::Close(partition) => {
-                self.open.retain(|open| *open != partition);
+                self.open.retain(|(open, _)| *open != partition);
                 self.unopened.retain(|(unopened, _)| *unopened != partition);
+                self.doubts.retain(|doubt| doubt.partition != partition);
                 self.source.close(&partition);
             }
             Command::Recycle(batch) => self.buffers.push(batch),
             Command::Tell(offsets) => self.source.told(&offsets),
+        }
+    }
+
+    /// Opens at the next turn; what is in doubt waits until it is compared.
+    fn open_soon(&mut self, starts: Vec<(TopicPartition, Offset)>) {
+        for (partition, start) in starts {
+            match self.doubts.iter_mut().find(|doubt| doubt.partition == partition) {
+                Some(doubt) => doubt.next = start,
+                None => self.unopened.push((partition, start)),
+            }
         }
     }
 
@@ -149,13 +183,16 @@ impl Reader {
     }
 
     fn next_at(&self, now: Instant) -> Instant {
-        let at = self.away.map_or(now, |away| away.until.max(now));
         let idle = self.buffers.is_empty() || (self.open.is_empty() && self.unopened.is_empty());
-        if self.starting.is_none() && idle { at.max(self.looked_at + LOOK_PAUSE) } else { at }
+        let mut at = if self.starting.is_none() && idle { self.looked_at + LOOK_PAUSE } else { now };
+        if let Some(look_at) = self.doubts.iter().map(|doubt| doubt.look_at).min() {
+            at = at.min(look_at);
+        }
+        self.away.map_or(at, |away| away.until.max(at)).max(now)
     }
 
     fn start(&mut self, now: Instant) -> Result<(), SourceError> {
-        let found = self.find_partitions();
+        let found = self.find_partitions(now);
         match &found {
             Err(SourceError::Unavailable { .. }) if self.starting.is_some_and(|until| now < until) => found,
             // A topic that does not exist is no fault of an event either: nothing was reached.
@@ -171,17 +208,17 @@ impl Reader {
     }
 
     fn read_on(&mut self, now: Instant) -> Result<(), SourceError> {
+        self.settle(now)?;
         if !self.unopened.is_empty() {
             self.source.open(&self.unopened)?;
-            for (partition, _) in self.unopened.drain(..) {
-                if !self.open.contains(&partition) {
-                    self.open.push(partition);
-                }
+            for (partition, start) in self.unopened.drain(..) {
+                self.open.retain(|(open, _)| *open != partition);
+                self.open.push((partition, start));
             }
         }
         if now >= self.looked_at + LOOK_PAUSE {
             self.looked_at = now;
-            self.find_partitions()?;
+            self.find_partitions(now)?;
         }
         if self.open.is_empty() {
             return Ok(());
@@ -192,6 +229,7 @@ impl Reader {
             self.buffers.push(batch);
             polled?;
         } else {
+            self.keep_place(&batch);
             self.news.push(News::Read { rewinds: self.rewinds, batch });
         }
         if self.away.take().is_some() {
@@ -200,16 +238,56 @@ impl Reader {
         Ok(())
     }
 
-    /// Finds partitions that are not known yet, and where each of them is to be read from; tells the ends of the others.
-    fn find_partitions(&mut self) -> Result<(), SourceError> {
-        let partitions = self.source.partitions()?;
-        let mut ends = Vec::new();
-        let mut found = Vec::new();
-        for partition in &partitions {
-            if self.known.contains(partition) {
-                ends.push((partition.clone(), self.source.range(partition)?.end));
-                continue;
+    /// Keeps how far a batch goes, and the hash of the last record of each partition in it.
+    fn keep_place(&mut self, batch: &RecordBatch) {
+        let mut moved: Vec<u32> = batch.positions.iter().map(|(input, _)| *input).collect();
+        for (input, next) in &batch.positions {
+            let partition = &batch.inputs[*input as usize];
+            if let Some(open) = self.open.iter_mut().find(|(open, _)| open == partition) {
+                open.1 = *next;
             }
+        }
+        for index in (0..batch.len()).rev() {
+            if moved.is_empty() {
+                return;
+            }
+            let (input, offset) = batch.place(index);
+            if let Some(found) = moved.iter().position(|moved| *moved == input) {
+                moved.swap_remove(found);
+                let hash = record_hash(&batch.record(index));
+                self.lasts.insert(batch.inputs[input as usize].clone(), (offset, hash));
+            }
+        }
+    }
+
+    /// Finds partitions that are not known yet, and what the log has of each; tells the ranges of the others.
+    fn find_partitions(&mut self, now: Instant) -> Result<(), SourceError> {
+        let partitions = match self.source.partitions() {
+            // The topic's partitions are in doubt, and the others are looked at.
+            Err(error @ SourceError::UnknownTopic { .. }) if self.starting.is_none() => {
+                self.cope(error, now);
+                Vec::new()
+            }
+            answered => answered?,
+        };
+        let mut ends = Vec::new();
+        for partition in self.known.clone() {
+            match self.source.range(&partition) {
+                Ok(range) => {
+                    let passed = self.open.iter().any(|(open, next)| *open == partition && range.end < *next);
+                    if passed {
+                        self.doubt(now, None, |open| *open == partition);
+                    }
+                    ends.push((partition, range));
+                }
+                Err(error @ (SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. })) => {
+                    self.cope(error, now);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut found = Vec::new();
+        for partition in partitions.iter().filter(|partition| !self.known.contains(partition)) {
             let stored = self.stored.get(partition).copied();
             found.push(partition_facts(&mut *self.source, partition, stored)?);
         }
@@ -230,13 +308,16 @@ impl Reader {
         Ok(())
     }
 
-    /// A partition that lost its records stops alone; a source that is away is waited for; the rest needs a person.
+    /// A partition that may be another log is compared; a source that is away is waited for; the rest needs a person.
     fn cope(&mut self, error: SourceError, now: Instant) {
-        match error {
-            SourceError::OffsetOutOfRange { ref partition, .. } => {
-                let (partition, why) = (partition.clone(), describe(&error));
-                self.command(Command::Close(partition.clone()));
-                self.news.push(News::Lost { partition, why });
+        match &error {
+            SourceError::OffsetOutOfRange { partition, .. } | SourceError::UnknownPartition { partition, .. } => {
+                self.doubt(now, None, |open| open == partition);
+            }
+            SourceError::UnknownTopic { topic, .. } => self.doubt(now, None, |open| *open.topic == **topic),
+            SourceError::Doubtful { remade, .. } => {
+                tracing::warn!(projection = %self.projection, error = describe(&error), "what was read is compared");
+                self.doubt(now, remade.as_deref(), |_| true);
             }
             SourceError::Unavailable { .. } => self.wait_for(&error, now),
             _ => self.fail(Ended::Faulted(describe(&error))),

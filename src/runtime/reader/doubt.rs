@@ -1,0 +1,106 @@
+//! A partition that may be another log than the one that was read → the same, or lost.
+//!
+//! A log may become another one while it is read: a topic is deleted and made again, a file is replaced. So whenever there
+//! is reason to doubt a partition (the source says so, an offset or a topic is gone, the log ends before what was read) it
+//! is closed, the last record it delivered is read again and compared, and only the same one opens it again.
+
+use std::time::{Duration, Instant};
+
+use crate::event::{Offset, TopicPartition};
+use crate::runtime::decide::decide_offset;
+use crate::runtime::fold::record_hash;
+use crate::runtime::reader::{News, Reader};
+use crate::sources::{OffsetRange, Source, SourceError};
+use crate::state::NextOffset;
+
+/// How long a partition that is gone may take to be there again: clusters forget topics for a moment.
+const GONE_PAUSE: Duration = Duration::from_secs(5);
+/// How often that is looked at.
+const DOUBT_PAUSE: Duration = Duration::from_millis(500);
+
+/// A partition that may be another log now.
+pub(super) struct Doubt {
+    pub partition: TopicPartition,
+    pub next: Offset,
+    /// It is another log, unless the same records are in it.
+    remade: bool,
+    since: Instant,
+    pub look_at: Instant,
+}
+
+impl Reader {
+    /// Closes partitions until they are compared.
+    pub(super) fn doubt(&mut self, now: Instant, remade: Option<&str>, which: impl Fn(&TopicPartition) -> bool) {
+        let open = self.open.extract_if(.., |(open, _)| which(open));
+        // Where it is to be opened counts more than where it was.
+        let places: Vec<_> = open.chain(self.unopened.extract_if(.., |(unopened, _)| which(unopened))).collect();
+        for (partition, next) in places {
+            self.source.close(&partition);
+            self.doubts.retain(|doubt| doubt.partition != partition);
+            self.doubts.push(Doubt { partition, next, remade: false, since: now, look_at: now });
+        }
+        for doubt in self.doubts.iter_mut().filter(|doubt| remade == Some(&*doubt.partition.topic)) {
+            doubt.remade = true;
+        }
+    }
+
+    /// Compares what is in doubt: the same log is opened again where it was, another one is lost.
+    pub(super) fn settle(&mut self, now: Instant) -> Result<(), SourceError> {
+        let mut index = 0;
+        while index < self.doubts.len() {
+            let Some(compared) = self.compare(index, now)? else {
+                index += 1;
+                continue;
+            };
+            let Doubt { partition, next, .. } = self.doubts.remove(index);
+            match compared {
+                Ok(()) => self.unopened.push((partition, next)),
+                Err(why) => self.news.push(News::Lost { why: format!("{partition}: {why}"), partition }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a partition in doubt still is the log that was read; `None` while that cannot be said.
+    fn compare(&mut self, index: usize, now: Instant) -> Result<Option<Result<(), String>>, SourceError> {
+        let doubt = &mut self.doubts[index];
+        if doubt.look_at > now {
+            return Ok(None);
+        }
+        let last = self.lasts.get(&doubt.partition).copied();
+        let next = NextOffset { offset: doubt.next, time: None, last };
+        let (range, found) = match look_up(&mut *self.source, &doubt.partition, last) {
+            Ok((range, found)) => (Some(range), found),
+            Err(SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. }) => {
+                if now < doubt.since + GONE_PAUSE {
+                    doubt.look_at = now + DOUBT_PAUSE;
+                    return Ok(None);
+                }
+                (None, None)
+            }
+            Err(error) => return Err(error),
+        };
+        let decided = decide_offset(Some(next), range, found).map(|_| ());
+        let unproven = doubt.remade && found.is_none() && range.is_some_and(|range| doubt.next > range.beginning);
+        Ok(Some(match decided {
+            Ok(()) if unproven => Err("the topic was deleted and made again: this is another log".into()),
+            decided => decided,
+        }))
+    }
+}
+
+/// The range of a partition, and the hash of the record that now lies where `last` was, if one does.
+fn look_up(
+    source: &mut dyn Source,
+    partition: &TopicPartition,
+    last: Option<(Offset, [u8; 16])>,
+) -> Result<(OffsetRange, Option<[u8; 16]>), SourceError> {
+    let range = source.range(partition)?;
+    let found = match last {
+        Some((offset, _)) if offset >= range.beginning && offset < range.end => {
+            source.record_at(partition, offset)?.iter().next().map(|record| record_hash(&record))
+        }
+        _ => None,
+    };
+    Ok((range, found))
+}
