@@ -165,6 +165,14 @@ pub(crate) fn projection(decode: FaultAction, eval: FaultAction) -> Projection {
     }
 }
 
+/// The projection above with a second durable sink, `into search when count >= 2 as { total, note }`.
+pub(crate) fn with_search(mut projection: Projection) -> Projection {
+    let known = binary(BinaryOp::GreaterOrEqual, state(1, Type::Int), int(2), Type::Bool);
+    let document = vec![("total".into(), state(0, Type::Int)), ("note".into(), state(3, text().optional()))];
+    projection.sinks.push(sink(SinkKind::Elasticsearch, "search", Some(known), document));
+    projection
+}
+
 pub(crate) fn plan(decode: FaultAction, eval: FaultAction) -> Arc<Plan> {
     Arc::new(lower(projection(decode, eval)))
 }
@@ -238,6 +246,12 @@ pub(crate) fn expected<'a>(events: impl IntoIterator<Item = &'a Given>) -> BTree
 }
 
 impl Account {
+    /// The document in `search`, up to `_proj`; none when it is not a member.
+    pub fn searched(&self) -> Option<String> {
+        let note = self.note.as_ref().map_or("null".to_owned(), |note| format!("\"{note}\""));
+        (self.count >= 2).then(|| format!("{{\"total\":\"{}\",\"note\":{note},", self.total))
+    }
+
     /// The document in `cosmos`, up to `_proj`; none when it is not a member.
     pub fn document(&self, key: &str) -> Option<String> {
         let Account { total, count, mixed, note } = self;

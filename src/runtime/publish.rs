@@ -111,7 +111,7 @@ fn find(request: &PublishRequest) -> Result<Found, StoreError> {
 }
 
 /// Fills a sink that makes its documents itself from the next rows of the walk.
-fn show(request: &PublishRequest, view: &dyn RowView) -> Result<Prepared, StoreError> {
+pub(crate) fn show(request: &PublishRequest, view: &dyn RowView) -> Result<Prepared, StoreError> {
     let (version, snapshot) = (request.version, request.snapshot.clone());
     let Found { rows, walked_to } = find(request)?;
     let known = rows.iter().map(|(key, _)| (key.clone(), Outcome::Ok)).collect();

@@ -183,6 +183,20 @@ fn when_every_partition_has_stopped_the_projection_ends() {
 }
 
 #[test]
+fn a_stopped_partition_is_read_again_when_another_one_stops() {
+    let options = HarnessOptions { batch_records_max: 1, ..HarnessOptions::default() };
+    let mut harness = Harness::new(plan(FaultAction::Fail, FaultAction::Fail), options);
+    harness.log().create_topic(TOPIC, 2);
+    harness.restart();
+    let deposit = |account| Given::Deposited { account, amount: 5, note: None };
+    append(&mut harness, &[(0, deposit(0)), (0, Given::Malformed), (1, deposit(1)), (1, Given::Malformed)]);
+    harness.run_to_rest();
+    for key in ["a0", "a1"] {
+        assert!(harness.document(COSMOS, key).is_some(), "`{key}` was folded before its partition stopped");
+    }
+}
+
+#[test]
 fn a_row_that_outgrows_its_limit_is_a_fault_of_the_event_that_did_it() {
     let note = |len: usize| Some("n".repeat(len));
     let deposit = |amount, note| (0, Given::Deposited { account: 1, amount, note });

@@ -4,4 +4,6 @@ pub mod blocks;
 pub mod driver;
 
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 pub(crate) mod sinks;

@@ -79,8 +79,13 @@ impl Partition {
         Some(why)
     }
 
-    /// Forgets what no checkpoint covers.
+    /// Forgets what no checkpoint covers. One that stopped further on is read up to there again.
     pub fn rewind(&mut self) {
+        if let Reading::Stopped { why } = &self.reading
+            && self.folded.offset > self.synced.offset
+        {
+            self.reading = Reading::UpTo { at: self.folded.offset, why: why.clone() };
+        }
         self.folded = self.synced;
         self.cut = self.synced;
         self.at_end = false;

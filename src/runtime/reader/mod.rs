@@ -11,7 +11,7 @@ mod doubt;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ pub(crate) struct ReaderSpec {
 pub(crate) struct Reader {
     source: Box<dyn Source>,
     projection: Arc<str>,
-    stored: HashMap<TopicPartition, NextOffset>,
+    stored: BTreeMap<TopicPartition, NextOffset>,
     budget: PollBudget,
     /// Until the partitions are found for the first time: how long that may take.
     starting: Option<Instant>,
