@@ -213,7 +213,9 @@ impl Process {
                 return Ok("takes a batch");
             }
             Message::News(News::Found(found)) => (Input::Opened(found), "finds partitions"),
-            Message::News(News::Ends(ends)) => (Input::Ends(ends), ""),
+            Message::News(News::Ends(ends)) => {
+                (Input::Ends(ends.into_iter().map(|(partition, range)| (partition, range.end)).collect()), "")
+            }
             Message::News(News::Lost { partition, why }) => (Input::Lost { partition, why }, "loses a partition"),
             Message::News(News::Failed(ended)) => (Input::Failed(ended), "hears that its source failed"),
             Message::Synced(version, snapshot) => {
