@@ -4,10 +4,11 @@
 
 use std::fmt::Write;
 
-use crate::event::Offset;
+use crate::event::{Offset, Version};
 use crate::plan::{Hashes, Plan, SEMANTICS};
+use crate::sinks::claim::{Claim, ProcessId};
 use crate::sources::OffsetRange;
-use crate::state::{NextOffset, PlanRecord};
+use crate::state::{NextOffset, Place, PlanRecord, SinkRecord, StoreId};
 
 /// How a projection starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,31 +117,94 @@ fn differing_lines<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(char, &'t str)>
     lines
 }
 
-/// Where a partition is read from, or what is missing there.
-///
-/// `found` is the hash of the record that now lies where the last one passed was: none is no evidence, since topics are
-/// compacted.
-pub(crate) fn decide_offset(
-    stored: Option<NextOffset>,
-    range: Option<OffsetRange>,
-    found: Option<[u8; 16]>,
-) -> Result<NextOffset, String> {
-    let Some(range) = range else { return Err("the partition is no longer there".into()) };
-    let Some(stored) = stored else { return Ok(NextOffset { offset: range.beginning, time: None, last: None }) };
+/// Who wants to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Us {
+    pub store: StoreId,
+    pub place: Place,
+    pub process: ProcessId,
+}
+
+/// Whether the holder of a claim may be alive beside us. Who held it from our own directory is not: its lock is ours.
+pub(crate) fn may_be_alive(claim: &Claim, us: &Us) -> bool {
+    let ours = claim.process == us.process || (claim.store == us.store && claim.place == us.place);
+    claim.process != ProcessId::NOBODY && !ours
+}
+
+/// How a target is gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// It was never written to by anybody: every row is owed.
+    First,
+    /// It holds what we wrote, as far as `settled` says.
+    GoOn,
+    /// Nobody knows what it holds: nothing is sent until the fold has passed what may have been published, then every row
+    /// is written, then every document that is older is swept away.
+    Refill,
+}
+
+/// Decides about a target from its claim and from what our last checkpoint, of version `synced`, knows of it.
+pub(crate) fn decide_target(stored: SinkRecord, synced: Version, claim: Option<&Claim>, us: &Us) -> Target {
+    let Some(claim) = claim else {
+        // Without a claim there are no documents of ours; if there were some, the target forgot them, perhaps not all.
+        return if stored.settled == Version(0) { Target::First } else { Target::Refill };
+    };
+    // A claim that says less than we settled lies in a target that was put back; one that says more than we know was moved
+    // by who went on where we did not: our state is an old copy.
+    let as_we_left_it = claim.published >= stored.settled && claim.published <= synced;
+    let same = claim.store == us.store && stored.target == Some(claim.target);
+    if claim.process == us.process || (same && claim.epoch <= synced.epoch() && as_we_left_it) {
+        Target::GoOn
+    } else {
+        Target::Refill
+    }
+}
+
+/// Where a partition of the log stands against what was folded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LogFacts {
+    /// What the last checkpoint covers.
+    pub stored: Option<NextOffset>,
+    /// What the log holds; `None` when the partition is no longer there.
+    pub range: Option<OffsetRange>,
+    /// The hash of the record that now lies where the last one passed was: none is no evidence, since topics are compacted.
+    pub found: Option<[u8; 16]>,
+}
+
+/// What is missing in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub what: String,
+    /// Where a person who accepts the loss goes on; `None` when there is nothing to read.
+    pub beginning: Option<Offset>,
+}
+
+/// Where a partition is read from, or what is missing there. `rebuilt`: rows that were folded from it are lost, so it must be
+/// there from its first record on.
+pub(crate) fn decide_offset(log: LogFacts, rebuilt: bool) -> Result<NextOffset, Missing> {
+    let Some(range) = log.range else {
+        return Err(Missing { what: "the partition is no longer there".into(), beginning: None });
+    };
+    let missing = |what| Err(Missing { what, beginning: Some(range.beginning) });
+    let Some(stored) = log.stored else {
+        if rebuilt && range.beginning > Offset(0) {
+            let last_missing = range.beginning.0 - 1;
+            return missing(format!("offsets 0 to {last_missing}, which its rows were folded from, are no longer in the log"));
+        }
+        return Ok(NextOffset { offset: range.beginning, time: None, last: None });
+    };
     let next = stored.offset;
     if next < range.beginning {
         let last_missing = Offset(range.beginning.0 - 1);
-        return Err(format!("offsets {next} to {last_missing} were not folded yet and are no longer in the log"));
+        return missing(format!("offsets {next} to {last_missing} were not folded yet and are no longer in the log"));
     }
     if next > range.end {
-        return Err(format!(
-            "offset {next} is past the end of the log, {}: this is another log, or it was cut short",
-            range.end
-        ));
+        let end = range.end;
+        return missing(format!("offset {next} is past the end of the log, {end}: this is another log, or it was cut short"));
     }
-    match (stored.last, found) {
+    match (stored.last, log.found) {
         (Some((offset, hash)), Some(found)) if hash != found => {
-            Err(format!("another record lies at offset {offset} than the one that was folded: this is another log"))
+            missing(format!("another record lies at offset {offset} than the one that was folded: this is another log"))
         }
         _ => Ok(stored),
     }
@@ -149,6 +213,7 @@ pub(crate) fn decide_offset(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::TargetId;
 
     const NEXT: NextOffset = NextOffset { offset: Offset(10), time: None, last: Some((Offset(9), [1; 16])) };
 
@@ -156,18 +221,71 @@ mod tests {
         Some(OffsetRange { beginning: Offset(beginning), end: Offset(end) })
     }
 
+    fn decide(stored: Option<NextOffset>, range: Option<OffsetRange>, found: Option<[u8; 16]>) -> Result<NextOffset, Missing> {
+        decide_offset(LogFacts { stored, range, found }, false)
+    }
+
     #[test]
     fn offsets_are_kept_only_in_the_same_log() {
-        assert_eq!(decide_offset(None, range(3, 8), None).map(|n| n.offset), Ok(Offset(3)));
-        assert_eq!(decide_offset(Some(NEXT), range(10, 10), None), Ok(NEXT));
-        assert_eq!(decide_offset(Some(NEXT), range(0, 12), Some([1; 16])), Ok(NEXT));
-        let missing = decide_offset(Some(NEXT), range(12, 20), None).expect_err("records are missing");
-        assert!(missing.contains("10 to 11"), "{missing}");
-        let short = decide_offset(Some(NEXT), range(0, 9), None).expect_err("the log is shorter");
-        assert!(short.contains("past the end"), "{short}");
-        let other = decide_offset(Some(NEXT), range(0, 12), Some([2; 16])).expect_err("another record");
-        assert!(other.contains("offset 9"), "{other}");
-        assert!(decide_offset(Some(NEXT), None, None).is_err());
+        assert_eq!(decide(None, range(3, 8), None).map(|n| n.offset), Ok(Offset(3)));
+        assert_eq!(decide(Some(NEXT), range(10, 10), None), Ok(NEXT));
+        assert_eq!(decide(Some(NEXT), range(0, 12), Some([1; 16])), Ok(NEXT));
+        let missing = decide(Some(NEXT), range(12, 20), None).expect_err("records are missing");
+        assert!(missing.what.contains("10 to 11") && missing.beginning == Some(Offset(12)), "{missing:?}");
+        let short = decide(Some(NEXT), range(0, 9), None).expect_err("the log is shorter");
+        assert!(short.what.contains("past the end"), "{short:?}");
+        let other = decide(Some(NEXT), range(0, 12), Some([2; 16])).expect_err("another record");
+        assert!(other.what.contains("offset 9"), "{other:?}");
+        assert_eq!(decide(Some(NEXT), None, None).expect_err("it is gone").beginning, None);
+    }
+
+    #[test]
+    fn rows_are_folded_anew_only_from_the_first_record_on() {
+        let rebuilt = |range| decide_offset(LogFacts { range, ..LogFacts::default() }, true);
+        assert_eq!(rebuilt(range(0, 8)).map(|next| next.offset), Ok(Offset(0)));
+        let cut = rebuilt(range(3, 8)).expect_err("three records are missing");
+        assert!(cut.what.contains("0 to 2") && cut.beginning == Some(Offset(3)), "{cut:?}");
+    }
+
+    const US: Us = Us { store: StoreId(1), place: Place(1), process: ProcessId(1) };
+
+    fn version(epoch: u64, number: u64) -> Version {
+        Version(epoch << Version::CHECKPOINT_BITS | number)
+    }
+
+    /// As an earlier process of our directory left it.
+    fn left(epoch: u64, number: u64) -> Claim {
+        let published = version(epoch, number);
+        let process = ProcessId(9);
+        Claim { store: US.store, place: US.place, process, epoch: published.epoch(), published, beat: 7, target: TargetId(5) }
+    }
+
+    #[test]
+    fn a_target_is_gone_on_with_only_as_it_was_left() {
+        let stored = SinkRecord { settled: version(2, 4), target: Some(TargetId(5)) };
+        let decide = |stored, claim: Option<Claim>| decide_target(stored, version(2, 6), claim.as_ref(), &US);
+        assert_eq!(decide(SinkRecord::default(), None), Target::First);
+        assert_eq!(decide(stored, None), Target::Refill, "it was emptied");
+        for number in [4, 5, 6] {
+            assert_eq!(decide(stored, Some(left(2, number))), Target::GoOn);
+        }
+        assert_eq!(decide(stored, Some(left(2, 7))), Target::Refill, "our state is an old copy");
+        assert_eq!(decide(stored, Some(left(3, 0))), Target::Refill, "our state is an old copy");
+        assert_eq!(decide(stored, Some(left(2, 3))), Target::Refill, "the target was put back");
+        assert_eq!(decide(stored, Some(Claim { target: TargetId(6), ..left(2, 5) })), Target::Refill);
+        assert_eq!(decide(stored, Some(Claim { store: StoreId(2), ..left(1, 5) })), Target::Refill);
+        assert_eq!(decide(SinkRecord::default(), Some(left(2, 5))), Target::Refill, "it was not filled to the end");
+        assert_eq!(decide(SinkRecord::default(), Some(Claim { process: US.process, ..left(2, 5) })), Target::GoOn);
+    }
+
+    #[test]
+    fn the_holder_of_another_directory_may_be_alive() {
+        let claim = left(2, 4);
+        assert!(!may_be_alive(&claim, &US));
+        assert!(may_be_alive(&Claim { place: Place(2), ..claim }, &US), "a copy of our directory");
+        assert!(may_be_alive(&Claim { store: StoreId(2), ..claim }, &US));
+        assert!(!may_be_alive(&Claim { store: StoreId(2), process: ProcessId::NOBODY, ..claim }, &US));
+        assert!(!may_be_alive(&Claim { store: StoreId(2), process: US.process, ..claim }, &US));
     }
 
     #[test]

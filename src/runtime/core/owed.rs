@@ -1,39 +1,69 @@
-//! What one sink is owed: single open keys, a walk over all rows, and up to where everything has been answered.
+//! What one sink is owed: single open keys, a walk over all rows, a sweep over the target, and up to where everything has
+//! been answered.
 //!
 //! Durable is one number, `settled`. Which keys are open lives here, in memory, and is rebuilt from the store's lists of
 //! changed keys at start. When that would be too many keys, or every row is owed, the debt is a walk over the rows instead:
-//! a cursor, not a set. Keys are walked in key order, so that none starves, and one request is in flight at a time, so that
-//! no key is ever in two of them.
+//! a cursor, not a set. A target of which nobody knows what it holds is filled anew: quietly until the fold is far enough,
+//! by a walk, and by a sweep of what is older than the walk. One request is in flight at a time, so that no key is ever in
+//! two of them.
+//!
+//! A delete leaves no version behind in some targets. So it is settled only when no request that nobody answered can still
+//! arrive and put the document back: until then the key stays open, and the delete is sent once more.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::event::Version;
+use crate::event::{TargetId, Version};
 use crate::language::typed::{FaultAction, SinkFaultAction};
+use crate::runtime::core::open::OpenKeys;
 use crate::runtime::core::pace::{Jitter, backoff};
-use crate::sinks::Outcome;
+use crate::sinks::{DocumentSink, Outcome};
+use crate::state::SinkRecord;
 
 /// How many keys one request takes.
 const REQUEST_KEYS_MAX: usize = 512;
-/// How many rows one step of a walk looks at.
+/// How many rows one step of a walk looks at, and how many documents one of a sweep.
 pub(crate) const WALK_ROWS_MAX: usize = 1024;
 /// With more open keys than this, the rows are walked instead.
 const OPEN_KEYS_MAX: usize = 1_000_000;
+
+/// What a target is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TargetTraits {
+    /// It loses all with the process: nothing durable is owed, and all rows are at each start.
+    pub volatile: bool,
+    /// It makes its documents from rows itself: it is shown each change at once, and owed only the walk that fills it.
+    pub view: bool,
+    /// It keeps a claim; `true` in it: others may reach it too.
+    pub claimed: Option<bool>,
+    /// How long after it was given up on a request may still be done.
+    pub late_for: Duration,
+}
+
+impl TargetTraits {
+    pub fn of(sink: &dyn DocumentSink) -> TargetTraits {
+        TargetTraits {
+            volatile: sink.is_volatile(),
+            view: sink.row_view().is_some(),
+            claimed: sink.claimed().map(|claimed| claimed.is_shared()),
+            late_for: sink.late_for(),
+        }
+    }
+}
 
 /// A sink as the core sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct SinkFacts {
     pub name: Arc<str>,
-    /// It loses all with the process: nothing durable is owed, and all rows are at each start.
-    pub volatile: bool,
-    /// It makes its documents from rows itself: it is shown each change at once, and owed only the walk that fills it.
-    pub view: bool,
-    /// Everything up to it has been answered, as the store has it; 0 owes every row.
-    pub settled: Version,
-    /// Keys changed after `settled`, when it is not 0.
+    pub target: TargetTraits,
+    /// As the store has it.
+    pub record: SinkRecord,
+    /// Every row is owed, whatever the record says: documents look different now.
+    pub emit_again: bool,
+    /// Keys changed after what is settled, when it is not 0.
     pub open: Vec<Arc<str>>,
+    /// Takes over documents that somebody else wrote.
+    pub adopt: bool,
     pub on_fault: SinkFaultAction,
 }
 
@@ -44,10 +74,12 @@ pub(crate) enum Work {
     Keys(Vec<Arc<str>>),
     /// The next [`WALK_ROWS_MAX`] rows after this key, those changed after `floor`.
     Rows { after: Option<Arc<str>>, floor: Version },
+    /// Of the next [`WALK_ROWS_MAX`] documents of the target after this key, those with a version below `floor`.
+    Sweep { after: Option<Arc<str>>, floor: Version },
 }
 
 /// What became of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     /// Index of the sink in the plan.
     pub sink: usize,
@@ -55,9 +87,11 @@ pub(crate) struct Answer {
     pub version: Version,
     /// One for each key that was written or deleted.
     pub outcomes: Vec<(Arc<str>, Outcome)>,
-    /// For [`Work::Rows`]: the last row looked at, or `None` when the walk has reached the end.
+    /// Those of them that were deletes.
+    pub deleted: Vec<Arc<str>>,
+    /// For [`Work::Rows`] and [`Work::Sweep`]: the last row or document looked at, or `None` at the end.
     pub walked_to: Option<Arc<str>>,
-    /// The rows could not be read; nothing was written.
+    /// The rows, or what the target holds, could not be read; nothing was written.
     pub unreadable: Option<String>,
 }
 
@@ -72,137 +106,183 @@ pub(super) struct Unwritable {
 }
 
 #[derive(Debug)]
-struct Open {
-    changed: Version,
-    attempts: u32,
-    not_before: Option<Instant>,
-}
-
-impl Open {
-    fn new(changed: Version) -> Open {
-        Open { changed, attempts: 0, not_before: None }
-    }
-}
-
-#[derive(Debug)]
 struct Walk {
     after: Option<Arc<str>>,
     /// Rows changed after it are owed.
     floor: Version,
 }
 
+/// How far a target that is filled anew is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fill {
+    /// It is filled.
+    Done,
+    /// The fold has not passed yet what may have been published.
+    Quiet,
+    /// All rows are walked.
+    Walking,
+    /// What is older than the walk is looked for.
+    Sweeping { after: Option<Arc<str>> },
+}
+
+/// Which kind of request is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Keys,
+    Rows,
+    Sweep,
+    /// From before the target was given up: its answer says nothing any more.
+    Stale,
+}
+
 /// What one sink is owed.
 #[derive(Debug)]
 pub(super) struct Owed {
     pub name: Arc<str>,
-    pub volatile: bool,
-    pub view: bool,
-    pub persisted: Version,
+    pub traits: TargetTraits,
+    /// As the last synced checkpoint has it.
+    pub persisted: SinkRecord,
+    /// What is settled while a walk goes on.
+    base: Version,
+    /// The target that is filled.
+    pub target: Option<TargetId>,
     pub trouble: Option<String>,
     pub stopped: bool,
-    pub in_flight: bool,
-    on_fault: SinkFaultAction,
-    open: BTreeMap<Arc<str>, Open>,
-    /// How many open keys were changed by each version: the first says what is settled.
-    open_at: BTreeMap<Version, usize>,
-    open_keys_max: usize,
-    cursor: Option<Arc<str>>,
-    walk: Option<Walk>,
-    /// Walk and open keys take turns.
+    /// The highest version that was sent.
+    pub sent_version: Version,
+    /// A version of somebody else that ours must be above.
+    pub foreign: Option<Version>,
+    adopt: bool,
+    sent: Sent,
+    /// What was sent last: walk, sweep and open keys take turns.
     walked_last: bool,
+    on_fault: SinkFaultAction,
+    open: OpenKeys,
+    open_keys_max: usize,
+    walk: Option<Walk>,
+    fill: Fill,
+    /// Documents below it are from before the target was filled anew.
+    sweep_floor: Version,
+    /// Requests that nobody answered may still be done until then.
+    late_until: Option<Instant>,
     pause_until: Option<Instant>,
     failures: u32,
 }
 
 impl Owed {
     pub fn new(facts: SinkFacts) -> Owed {
-        let all = facts.volatile || facts.settled == Version(0);
+        let persisted = if facts.target.volatile { SinkRecord::default() } else { facts.record };
+        let settled = if facts.emit_again { Version(0) } else { persisted.settled };
+        let all = settled == Version(0);
         let mut owed = Owed {
             name: facts.name,
-            volatile: facts.volatile,
-            view: facts.view,
-            persisted: if facts.volatile { Version(0) } else { facts.settled },
+            traits: facts.target,
+            persisted,
+            base: settled,
+            target: persisted.target,
             trouble: None,
             stopped: false,
-            in_flight: false,
-            on_fault: facts.on_fault,
-            open: BTreeMap::new(),
-            open_at: BTreeMap::new(),
-            open_keys_max: OPEN_KEYS_MAX,
-            cursor: None,
-            walk: all.then_some(Walk { after: None, floor: Version(0) }),
+            sent_version: Version(0),
+            foreign: None,
+            adopt: facts.adopt,
+            sent: Sent::Nothing,
             walked_last: false,
+            on_fault: facts.on_fault,
+            open: OpenKeys::default(),
+            open_keys_max: OPEN_KEYS_MAX,
+            walk: all.then_some(Walk { after: None, floor: Version(0) }),
+            fill: Fill::Done,
+            sweep_floor: Version(0),
+            late_until: None,
             pause_until: None,
             failures: 0,
         };
         if !all {
-            owed.owe(&facts.open, Version(facts.settled.0 + 1));
+            owed.owe(&facts.open, Version(settled.0 + 1));
         }
         owed
     }
 
     /// Owes these keys: a synced checkpoint changed them.
     pub fn owe(&mut self, keys: &[Arc<str>], changed: Version) {
-        if self.open.len() + keys.len() > self.open_keys_max && !self.in_flight {
+        if self.open.len() + keys.len() > self.open_keys_max && self.sent == Sent::Nothing {
             self.walk_instead(changed);
         }
         match &self.walk {
             // What lies ahead of a walk is found by it; of a step under way nobody knows yet how far it goes.
-            Some(walk) if !(self.in_flight && self.walked_last) => {
+            Some(walk) if self.sent != Sent::Rows => {
                 let after = walk.after.clone();
                 let passed = |key: &&Arc<str>| after.as_ref().is_some_and(|after| *key <= after);
-                keys.iter().filter(passed).for_each(|key| self.open_key(key, changed));
+                keys.iter().filter(passed).for_each(|key| self.open.open(key, changed));
             }
-            None if self.open.is_empty() && !keys.is_empty() => {
-                self.open = keys.iter().map(|key| (key.clone(), Open::new(changed))).collect();
-                self.open_at.insert(changed, self.open.len());
-            }
-            _ => keys.iter().for_each(|key| self.open_key(key, changed)),
+            _ => self.open.open_all(keys, changed),
         }
     }
 
     /// Too many keys are open: finds them again in the rows, from the beginning. What is settled stays until that is done.
     fn walk_instead(&mut self, changed: Version) {
-        let oldest = self.open_at.first_key_value().map_or(changed, |(first, _)| *first);
+        let oldest = self.open.oldest().unwrap_or(changed);
         let floor = self.walk.as_ref().map_or(Version(oldest.0 - 1), |walk| walk.floor);
         self.walk = Some(Walk { after: None, floor });
+        self.base = floor;
         self.open.clear();
-        self.open_at.clear();
     }
 
-    fn open_key(&mut self, key: &Arc<str>, changed: Version) {
-        if let Some(before) = self.open.insert(key.clone(), Open::new(changed)) {
-            self.count_down(before.changed);
-        }
-        *self.open_at.entry(changed).or_default() += 1;
-    }
-
-    fn close(&mut self, key: &Arc<str>, answered: Version) {
-        if let Some(open) = self.open.get(key)
-            && open.changed <= answered
-        {
-            let changed = open.changed;
-            self.open.remove(key);
-            self.count_down(changed);
+    /// The target is filled anew: nothing is sent until [`Owed::speak`].
+    pub fn refill(&mut self) {
+        self.walk = Some(Walk { after: None, floor: Version(0) });
+        self.base = Version(0);
+        self.open.clear();
+        self.fill = Fill::Quiet;
+        self.target = None;
+        if self.sent != Sent::Nothing {
+            self.sent = Sent::Stale;
         }
     }
 
-    fn count_down(&mut self, changed: Version) {
-        if let Some(count) = self.open_at.get_mut(&changed) {
-            *count -= 1;
-            if *count == 0 {
-                self.open_at.remove(&changed);
-            }
+    /// The fold has passed what may have been published.
+    pub fn speak(&mut self) {
+        if self.fill == Fill::Quiet {
+            self.fill = Fill::Walking;
         }
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.fill == Fill::Quiet
+    }
+
+    pub fn is_refilled(&self) -> bool {
+        self.fill != Fill::Done
+    }
+
+    /// The target is ours from now on, and `synced` was the last checkpoint: documents of lower versions are not of this
+    /// filling, and requests of whoever had it before may still arrive.
+    pub fn taken(&mut self, now: Instant, synced: Version) {
+        self.sweep_floor = synced;
+        self.expect_late(now);
+    }
+
+    fn expect_late(&mut self, now: Instant) {
+        if !self.traits.late_for.is_zero() {
+            self.late_until = self.late_until.max(Some(now + self.traits.late_for));
+        }
+    }
+
+    /// What the next checkpoint is to know, given that `synced` is the last one and that the claim says that everything up
+    /// to `published` may have been sent.
+    pub fn record(&self, synced: Version, published: Option<Version>) -> SinkRecord {
+        let settled = self.settled(synced).min(published.unwrap_or(synced)).max(self.base);
+        SinkRecord { settled, target: self.target }
     }
 
     /// Everything up to it has been answered, given that `synced` is the last checkpoint.
     pub fn settled(&self, synced: Version) -> Version {
-        if self.walk.is_some() { self.persisted } else { self.settled_or(synced) }
-    }
-
-    fn settled_or(&self, synced: Version) -> Version {
-        self.open_at.first_key_value().map_or(synced, |(first, _)| Version(first.0 - 1))
+        match self.open.oldest() {
+            _ if self.walk.is_some() || self.is_refilled() => self.base,
+            Some(oldest) => Version(oldest.0 - 1),
+            None => synced,
+        }
     }
 
     pub fn keys(&self) -> u64 {
@@ -215,108 +295,144 @@ impl Owed {
 
     /// Nothing is owed and nothing is under way.
     pub fn is_clear(&self) -> bool {
-        self.open.is_empty() && self.walk.is_none() && !self.in_flight
+        self.open.is_empty() && self.walk.is_none() && self.fill == Fill::Done && self.sent == Sent::Nothing
     }
 
     /// The next request, if one may be sent now.
     pub fn next_work(&mut self, now: Instant) -> Option<Work> {
-        if self.stopped || self.in_flight || self.pause_until.is_some_and(|until| until > now) {
+        let waits = self.stopped || self.is_quiet() || self.foreign.is_some();
+        if waits || self.sent != Sent::Nothing || self.pause_until.is_some_and(|until| until > now) {
             return None;
         }
-        let walk = |walk: &Walk| Work::Rows { after: walk.after.clone(), floor: walk.floor };
-        let walk = self.walk.as_ref().map(walk);
-        let work = match walk {
-            Some(walk) if !self.walked_last => Some(walk),
-            walk => self.next_keys(now).map(Work::Keys).or(walk),
+        let whole = self.whole_work(now);
+        let work = match whole {
+            Some(whole) if !self.walked_last => Some(whole),
+            whole => self.open.next(now, REQUEST_KEYS_MAX).map(Work::Keys).or(whole),
         };
-        self.walked_last = matches!(work, Some(Work::Rows { .. }));
-        self.in_flight = work.is_some();
+        self.sent = match &work {
+            None => Sent::Nothing,
+            Some(Work::Keys(_)) => Sent::Keys,
+            Some(Work::Rows { .. }) => Sent::Rows,
+            Some(Work::Sweep { .. }) => Sent::Sweep,
+        };
+        self.walked_last = matches!(self.sent, Sent::Rows | Sent::Sweep);
         work
     }
 
-    /// Keys in key order from the cursor on, around the end.
-    fn next_keys(&mut self, now: Instant) -> Option<Vec<Arc<str>>> {
-        let ready = |(_, open): &(&Arc<str>, &Open)| open.not_before.is_none_or(|at| at <= now);
-        let cursor = self.cursor.take();
-        let (above, below) = match &cursor {
-            Some(cursor) => ((Bound::Excluded(cursor), Bound::Unbounded), Some(..=cursor)),
-            None => ((Bound::Unbounded, Bound::Unbounded), None),
-        };
-        let above = self.open.range::<Arc<str>, _>(above).filter(ready);
-        let below = below.into_iter().flat_map(|below| self.open.range::<Arc<str>, _>(below)).filter(ready);
-        let keys: Vec<_> = above.chain(below).take(REQUEST_KEYS_MAX).map(|(key, _)| key.clone()).collect();
-        self.cursor = keys.last().cloned();
-        (!keys.is_empty()).then_some(keys)
+    /// The next step of the walk, or of the sweep after it.
+    fn whole_work(&self, now: Instant) -> Option<Work> {
+        if let Some(walk) = &self.walk {
+            return Some(Work::Rows { after: walk.after.clone(), floor: walk.floor });
+        }
+        match &self.fill {
+            Fill::Sweeping { after } if self.late_until.is_none_or(|until| until <= now) => {
+                Some(Work::Sweep { after: after.clone(), floor: self.sweep_floor })
+            }
+            _ => None,
+        }
     }
 
     /// When [`Owed::next_work`] may have something that it has not now.
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
-        if self.stopped || self.in_flight || (self.open.is_empty() && self.walk.is_none()) {
+        if self.stopped || self.is_quiet() || self.sent != Sent::Nothing || self.foreign.is_some() {
             return None;
         }
-        if let Some(until) = self.pause_until.filter(|until| *until > now) {
-            return Some(until);
-        }
-        if self.walk.is_some() {
-            return Some(now);
-        }
-        self.open.values().map(|open| open.not_before.unwrap_or(now)).min()
+        let sweep = matches!(self.fill, Fill::Sweeping { .. }).then(|| self.late_until.unwrap_or(now));
+        let whole = if self.walk.is_some() { Some(now) } else { sweep };
+        let due = self.open.ready_at(now).into_iter().chain(whole).min()?;
+        Some(due.max(self.pause_until.unwrap_or(due)))
     }
 
     /// Takes an answer in. Returns the documents that are given up on.
     pub fn answer(&mut self, now: Instant, answer: Answer, jitter: &mut Jitter) -> Vec<Unwritable> {
-        self.in_flight = false;
+        let sent = std::mem::replace(&mut self.sent, Sent::Nothing);
+        if answer.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Unanswered { .. })) {
+            self.expect_late(now);
+        }
+        if sent == Sent::Stale {
+            return Vec::new();
+        }
         if let Some(reason) = away(&answer) {
             self.failures += 1;
             self.pause_until = Some(now + backoff(self.base_backoff(), self.failures, jitter));
             self.trouble = Some(reason);
             return Vec::new();
         }
-        let walked = self.walked_last;
         self.failures = 0;
         self.pause_until = None;
+        self.trouble = None;
         let mut given_up = Vec::new();
-        let mut trouble = None;
-        for (key, outcome) in answer.outcomes {
-            match outcome {
-                Outcome::Ok | Outcome::Duplicate => self.close(&key, answer.version),
-                Outcome::Retry { reason } | Outcome::Unanswered { reason } => {
-                    if walked {
-                        self.reopen(&key);
-                    }
-                    match self.retry(now, &key, jitter) {
-                        Ok(()) => trouble = Some(reason),
-                        Err(max) => {
-                            let reason = format!("given up after {max} attempts: {reason}");
-                            self.give_up(key, answer.version, reason, &mut given_up);
-                        }
-                    }
-                }
-                Outcome::Poison { reason } => self.give_up(key, answer.version, reason, &mut given_up),
-                Outcome::Foreign { reason } => self.stop(format!("the target belongs to someone else: {reason}")),
-            }
+        let Answer { version, outcomes, deleted, walked_to, .. } = answer;
+        for (key, outcome) in outcomes {
+            let late = self.late_until.filter(|until| *until > now && deleted.contains(&key));
+            self.answered(now, sent, (key, version), (outcome, late), jitter, &mut given_up);
         }
         if !self.stopped {
-            self.trouble = trouble;
-        }
-        if walked && !self.stopped {
-            self.walked(answer.walked_to);
+            self.walked(sent, walked_to);
         }
         given_up
     }
 
-    /// The walk leaves a key behind that has to be tried again.
-    fn reopen(&mut self, key: &Arc<str>) {
-        if !self.open.contains_key(key) {
-            let floor = self.walk.as_ref().map_or(self.persisted, |walk| walk.floor);
-            self.open_key(key, Version(floor.0 + 1));
+    /// One item of an answer. `late`: it was a delete, and until then an older request may still arrive.
+    fn answered(
+        &mut self,
+        now: Instant,
+        sent: Sent,
+        (key, version): (Arc<str>, Version),
+        (outcome, late): (Outcome, Option<Instant>),
+        jitter: &mut Jitter,
+        given_up: &mut Vec<Unwritable>,
+    ) {
+        match (outcome, late) {
+            (Outcome::Ok | Outcome::Duplicate, Some(until)) => {
+                self.reopen(sent, &key);
+                // What changed since is not put off.
+                if let Some(open) = self.open.get_mut(&key).filter(|open| open.changed <= version) {
+                    open.not_before = Some(until);
+                }
+            }
+            (Outcome::Ok | Outcome::Duplicate, None) => self.open.close(&key, version),
+            (Outcome::Retry { reason } | Outcome::Unanswered { reason }, _) => {
+                self.reopen(sent, &key);
+                match self.retry(now, &key, jitter) {
+                    Ok(()) => self.trouble = Some(reason),
+                    Err(max) => {
+                        let reason = format!("given up after {max} attempts: {reason}");
+                        self.give_up(key, version, reason, given_up);
+                    }
+                }
+            }
+            (Outcome::Poison { reason }, _) => self.give_up(key, version, reason, given_up),
+            (Outcome::Foreign { stored: Some(stored), .. }, _) if self.adopt => {
+                self.reopen(sent, &key);
+                self.foreign = self.foreign.max(Some(stored));
+            }
+            (Outcome::Foreign { reason, .. }, _) => {
+                self.stop(format!("the target belongs to someone else: {reason}; `adopt: true` takes its documents over"));
+            }
         }
     }
 
-    fn walked(&mut self, to: Option<Arc<str>>) {
-        match (to, &mut self.walk) {
-            (Some(to), Some(walk)) => walk.after = Some(to),
-            (_, walk) => *walk = None,
+    /// Walk and sweep leave a key behind that has to be sent again.
+    fn reopen(&mut self, sent: Sent, key: &Arc<str>) {
+        if sent != Sent::Keys && !self.open.contains(key) {
+            let floor = self.walk.as_ref().map_or(self.base, |walk| walk.floor);
+            self.open.open(key, Version(floor.0 + 1));
+        }
+    }
+
+    fn walked(&mut self, sent: Sent, to: Option<Arc<str>>) {
+        match (sent, to, &mut self.walk) {
+            (Sent::Rows, Some(to), Some(walk)) => walk.after = Some(to),
+            (Sent::Rows, _, walk) => {
+                *walk = None;
+                if self.fill == Fill::Walking {
+                    self.fill = Fill::Sweeping { after: None };
+                }
+            }
+            (Sent::Sweep, Some(to), _) => self.fill = Fill::Sweeping { after: Some(to) },
+            (Sent::Sweep, None, _) => self.fill = Fill::Done,
+            _ => {}
         }
     }
 
@@ -344,13 +460,20 @@ impl Owed {
             FaultAction::Skip => None,
             FaultAction::DeadLetter(topic) => Some(topic.clone()),
         };
-        self.close(&key, version);
+        self.open.close(&key, version);
         given_up.push(Unwritable { key, reason, version, to });
     }
 
-    fn stop(&mut self, why: String) {
+    /// Nothing more is sent.
+    pub fn stop(&mut self, why: String) {
         self.stopped = true;
         self.trouble = Some(why);
+    }
+
+    /// Sends again what it stopped at.
+    pub fn resume(&mut self) {
+        self.stopped = false;
+        self.trouble = None;
     }
 }
 
@@ -373,10 +496,11 @@ mod tests {
         let on_fault = SinkFaultAction { retry, then };
         let facts = SinkFacts {
             name: "s".into(),
-            volatile: false,
-            view: false,
-            settled: Version(settled),
+            target: TargetTraits::default(),
+            record: SinkRecord { settled: Version(settled), target: None },
+            emit_again: false,
             open: vec![],
+            adopt: false,
             on_fault,
         };
         Owed::new(facts)
@@ -388,7 +512,7 @@ mod tests {
 
     fn answer(version: u64, keys: &[Arc<str>], outcome: Outcome, walked_to: Option<Arc<str>>) -> Answer {
         let outcomes = keys.iter().map(|key| (key.clone(), outcome.clone())).collect();
-        Answer { sink: 0, version: Version(version), outcomes, walked_to, unreadable: None }
+        Answer { sink: 0, version: Version(version), outcomes, walked_to, ..Answer::default() }
     }
 
     #[test]
@@ -419,7 +543,7 @@ mod tests {
         owed.owe(&[row(9)], Version(5)); // under way: it may or may not be covered
         let busy =
             vec![(row(1), Outcome::Ok), (row(2), Outcome::Retry { reason: "busy".into() }), (row(3), Outcome::Ok)];
-        let part = Answer { sink: 0, version: Version(4), outcomes: busy, walked_to: Some(row(3)), unreadable: None };
+        let part = Answer { sink: 0, version: Version(4), outcomes: busy, walked_to: Some(row(3)), ..Answer::default() };
         owed.answer(now, part, &mut jitter);
         assert_eq!(owed.settled(Version(6)), Version(0));
         owed.owe(&[row(1), row(8)], Version(6)); // 1 is behind the walk, 8 ahead of it
@@ -455,7 +579,7 @@ mod tests {
         owed.owe(&keys(8..16), Version(10));
         assert_eq!(owed.keys(), 0);
         assert_eq!(owed.next_work(Instant::now()), Some(Work::Rows { after: None, floor: Version(8) }));
-        assert_eq!(owed.settled(Version(10)), Version(7));
+        assert_eq!(owed.settled(Version(10)), Version(8));
     }
 
     #[test]
@@ -469,7 +593,7 @@ mod tests {
             let Some(Work::Keys(sent)) = owed.next_work(now) else { panic!("attempt {attempt} is due") };
             assert!(sent.contains(&keys(0..1)[0]));
             let outcomes = vec![(keys(0..1).remove(0), busy.clone()), (keys(1..2).remove(0), Outcome::Ok)];
-            let answer = Answer { sink: 0, version: Version(2), outcomes, walked_to: None, unreadable: None };
+            let answer = Answer { sink: 0, version: Version(2), outcomes, ..Answer::default() };
             given_up = owed.answer(now, answer, &mut jitter);
             now += Duration::from_secs(20);
         }
