@@ -47,6 +47,7 @@ fn blocks(ring: &load::Ring, events: usize) -> u64 {
         memory_max_bytes: 1 << 30,
         fold_threads: 2,
         until_caught_up: true,
+        accept_loss: false,
         shutdown_timeout: Duration::from_secs(10),
         start_timeout: Duration::from_secs(10),
     };

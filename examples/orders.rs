@@ -58,6 +58,7 @@ fn options() -> EngineOptions {
         memory_max_bytes: 64 << 20,
         fold_threads: 2,
         until_caught_up: true,
+        accept_loss: false,
         shutdown_timeout: Duration::from_secs(10),
         start_timeout: Duration::from_secs(10),
     }

@@ -47,6 +47,7 @@ fn engine(ring: &Ring, checkpoint_interval: Duration) -> Spent {
         memory_max_bytes: 1 << 30,
         fold_threads: std::thread::available_parallelism().map_or(1, usize::from),
         until_caught_up: true,
+        accept_loss: false,
         shutdown_timeout: Duration::from_secs(10),
         start_timeout: Duration::from_secs(10),
     };

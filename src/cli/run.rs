@@ -62,6 +62,7 @@ fn exit(end: &RunEnd) -> Exit {
             Ended::Faulted(_) | Ended::Panicked(_) => Exit::Fault,
             Ended::Unreachable(_) => Exit::Unreachable,
             Ended::Refused(_) => Exit::FilesWrong,
+            Ended::Claimed(_) => Exit::Usage,
         };
         eprintln!("error: {name}: {ended}");
         // A fault is what a person must look at first.

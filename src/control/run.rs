@@ -125,6 +125,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
 
 fn options(config: &Config, store: &Arc<dyn Store>, until_caught_up: bool) -> EngineOptions {
     EngineOptions {
+        accept_loss: false,
         store: store.clone(),
         checkpoint_interval: config.state.checkpoint_interval,
         memory_max_bytes: config.state.memory_max_bytes,

@@ -67,6 +67,13 @@ pub struct EventTime(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Epoch(pub u32);
 
+impl Epoch {
+    /// The version of the checkpoint that begins it.
+    pub fn first_version(self) -> Version {
+        Version(u64::from(self.0) << Version::CHECKPOINT_BITS)
+    }
+}
+
 /// The version of a document: the epoch (24 bits) over the number of the checkpoint it was read from (29 bits).
 ///
 /// 53 bits in all, so that JSON, Lua and Cosmos DB carry it exactly. INVARIANT: it only rises.

@@ -453,6 +453,8 @@ pub struct SinkOptions {
     pub ttl: Option<Duration>,
     /// Cache: how many documents at most.
     pub max_items: Option<u64>,
+    /// Takes over documents that somebody else wrote.
+    pub adopt: bool,
     /// The place's own name: container, index, table.
     pub place: Option<Arc<str>>,
     /// Every option, in file order, with its class: for hashes, `explain` and the sinks to come.

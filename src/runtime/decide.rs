@@ -189,7 +189,9 @@ pub(crate) fn decide_offset(log: LogFacts, rebuilt: bool) -> Result<NextOffset, 
     let Some(stored) = log.stored else {
         if rebuilt && range.beginning > Offset(0) {
             let last_missing = range.beginning.0 - 1;
-            return missing(format!("offsets 0 to {last_missing}, which its rows were folded from, are no longer in the log"));
+            return missing(format!(
+                "offsets 0 to {last_missing}, which its rows were folded from, are no longer in the log"
+            ));
         }
         return Ok(NextOffset { offset: range.beginning, time: None, last: None });
     };
@@ -200,7 +202,9 @@ pub(crate) fn decide_offset(log: LogFacts, rebuilt: bool) -> Result<NextOffset, 
     }
     if next > range.end {
         let end = range.end;
-        return missing(format!("offset {next} is past the end of the log, {end}: this is another log, or it was cut short"));
+        return missing(format!(
+            "offset {next} is past the end of the log, {end}: this is another log, or it was cut short"
+        ));
     }
     match (stored.last, log.found) {
         (Some((offset, hash)), Some(found)) if hash != found => {
@@ -221,7 +225,11 @@ mod tests {
         Some(OffsetRange { beginning: Offset(beginning), end: Offset(end) })
     }
 
-    fn decide(stored: Option<NextOffset>, range: Option<OffsetRange>, found: Option<[u8; 16]>) -> Result<NextOffset, Missing> {
+    fn decide(
+        stored: Option<NextOffset>,
+        range: Option<OffsetRange>,
+        found: Option<[u8; 16]>,
+    ) -> Result<NextOffset, Missing> {
         decide_offset(LogFacts { stored, range, found }, false)
     }
 
@@ -257,7 +265,15 @@ mod tests {
     fn left(epoch: u64, number: u64) -> Claim {
         let published = version(epoch, number);
         let process = ProcessId(9);
-        Claim { store: US.store, place: US.place, process, epoch: published.epoch(), published, beat: 7, target: TargetId(5) }
+        Claim {
+            store: US.store,
+            place: US.place,
+            process,
+            epoch: published.epoch(),
+            published,
+            beat: 7,
+            target: TargetId(5),
+        }
     }
 
     #[test]

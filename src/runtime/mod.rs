@@ -38,9 +38,11 @@ pub struct EngineOptions {
     pub fold_threads: usize,
     /// Stop when every source has been read to the end it had at start and every sink has what it is owed.
     pub until_caught_up: bool,
+    /// Go on where the log no longer holds what was not folded yet; without it, such a partition stops.
+    pub accept_loss: bool,
     /// How long a stop may take to flush sinks.
     pub shutdown_timeout: Duration,
-    /// How long sources may be away at start.
+    /// How long sources and targets may be away at start.
     pub start_timeout: Duration,
 }
 

@@ -13,11 +13,14 @@ use crate::language::typed::Into;
 use crate::plan::eval::{self, Scratch};
 use crate::plan::{Fault, Plan, render};
 use crate::runtime::core::{Answer, WALK_ROWS_MAX, Work};
-use crate::sinks::{DocumentBody, DocumentSink, DocumentWrite, Outcome, RowView};
+use crate::sinks::claim::{Claim, ClaimMove};
+use crate::sinks::{DocumentBody, DocumentPage, DocumentSink, DocumentWrite, Outcome, RowView, SinkError};
 use crate::state::{Snapshot, StoreError, StoredRow, rows};
 
 /// How long a sink may take for one batch.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take to read or move a claim.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many documents one batch holds at most, and after how many bytes it is closed.
 const BATCH_ITEMS_MAX: usize = 256;
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -40,6 +43,8 @@ pub(crate) struct Prepared {
     pub writes: Vec<DocumentWrite>,
     /// Answers that are known without asking the sink.
     pub known: Vec<(Arc<str>, Outcome)>,
+    /// The keys of those writes that are deletes.
+    pub deleted: Vec<Arc<str>>,
     pub walked_to: Option<Arc<str>>,
 }
 
@@ -49,14 +54,26 @@ struct Found {
     walked_to: Option<Arc<str>>,
 }
 
-/// Reads and renders what a request asks for. Blocks on the store.
+/// Of a page of the target's documents, those that a sweep writes anew or deletes, and where it goes on.
+pub(crate) fn swept(page: &DocumentPage, floor: Version) -> (Vec<Arc<str>>, Option<Arc<str>>) {
+    let older = page.documents.iter().filter(|(_, document)| document.version < floor);
+    (older.map(|(key, _)| key.clone()).collect(), page.next.clone())
+}
+
+/// Reads and renders what a request asks for; of a sweep, the documents that were listed for it. Blocks on the store.
 pub(crate) fn prepare(request: &PublishRequest) -> Result<Prepared, StoreError> {
     let Found { rows, walked_to } = find(request)?;
-    let mut prepared = Prepared { writes: Vec::with_capacity(rows.len()), known: Vec::new(), walked_to };
+    let writes = Vec::with_capacity(rows.len());
+    let mut prepared = Prepared { writes, known: Vec::new(), deleted: Vec::new(), walked_to };
     let mut scratch = Scratch::default();
     for (key, stored) in rows {
         match body(request, &key, stored, &mut scratch) {
-            Ok(body) => prepared.writes.push(DocumentWrite { key, version: request.version, body }),
+            Ok(body) => {
+                if matches!(body, DocumentBody::Delete) {
+                    prepared.deleted.push(key.clone());
+                }
+                prepared.writes.push(DocumentWrite { key, version: request.version, body });
+            }
             Err(reason) => prepared.known.push((key, Outcome::Poison { reason })),
         }
     }
@@ -90,6 +107,7 @@ fn find(request: &PublishRequest) -> Result<Found, StoreError> {
             let row = |key: &Arc<str>| Ok((key.clone(), snapshot.row(*generation, key)?));
             Ok(Found { rows: keys.iter().map(row).collect::<Result<_, _>>()?, walked_to: None })
         }
+        Work::Sweep { .. } => unreachable!("a sweep is listed first"),
         Work::Rows { after, floor } => {
             let mut found = Found { rows: Vec::new(), walked_to: None };
             let mut looked_at = 0;
@@ -119,12 +137,22 @@ pub(crate) fn show(request: &PublishRequest, view: &dyn RowView) -> Result<Prepa
         |(key, stored): (Arc<str>, Option<StoredRow>)| Some((key, stored.filter(|stored| stored.row.is_some())?));
     let rows: Vec<_> = rows.into_iter().filter_map(there).collect();
     view.fill(&rows, version, snapshot);
-    Ok(Prepared { writes: Vec::new(), known, walked_to })
+    Ok(Prepared { writes: Vec::new(), known, deleted: Vec::new(), walked_to })
 }
 
 /// Writes what a request asks for and returns the sink's answer.
-pub(crate) async fn publish(request: PublishRequest, sink: Arc<dyn DocumentSink>) -> Answer {
+pub(crate) async fn publish(mut request: PublishRequest, sink: Arc<dyn DocumentSink>) -> Answer {
     let (index, version) = (request.sink, request.version);
+    let mut swept_to = None;
+    if let Work::Sweep { after, floor } = &request.work {
+        match sink.list("", after.as_deref(), WALK_ROWS_MAX).await {
+            Ok(page) => {
+                let (keys, next) = swept(&page, *floor);
+                (request.work, swept_to) = (Work::Keys(keys), next);
+            }
+            Err(error) => return unreadable(index, version, error.to_string()),
+        }
+    }
     let reader = sink.clone();
     let reading = tokio::task::spawn_blocking(move || match reader.row_view() {
         Some(view) => show(&request, view),
@@ -142,11 +170,31 @@ pub(crate) async fn publish(request: PublishRequest, sink: Arc<dyn DocumentSink>
         let unanswered = std::iter::repeat_with(|| Outcome::Unanswered { reason: "the target did not answer".into() });
         outcomes.extend(keys.into_iter().zip(answers.into_iter().chain(unanswered)));
     }
-    Answer { sink: index, version, outcomes, walked_to: prepared.walked_to, unreadable: None }
+    let (deleted, walked_to) = (prepared.deleted, prepared.walked_to.or(swept_to));
+    Answer { sink: index, version, outcomes, deleted, walked_to, unreadable: None }
+}
+
+/// Asks for a sink's claim.
+pub(crate) async fn read_claim(sink: &dyn DocumentSink) -> Result<Option<Claim>, String> {
+    let claimed = sink.claimed().expect("only claims that are kept are asked for");
+    in_time(claimed.read_claim()).await
+}
+
+/// Moves a sink's claim.
+pub(crate) async fn move_claim(sink: &dyn DocumentSink, from: Option<Claim>, to: Claim) -> Result<ClaimMove, String> {
+    let claimed = sink.claimed().expect("only claims that are kept are asked for");
+    in_time(claimed.move_claim(from, to)).await
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, SinkError>>) -> Result<T, String> {
+    match tokio::time::timeout(CLAIM_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the target did not answer within {} s", CLAIM_TIMEOUT.as_secs())),
+    }
 }
 
 fn unreadable(sink: usize, version: Version, reason: String) -> Answer {
-    Answer { sink, version, outcomes: Vec::new(), walked_to: None, unreadable: Some(reason) }
+    Answer { sink, version, unreadable: Some(reason), ..Answer::default() }
 }
 
 /// Cuts writes into batches bounded by items and bytes.

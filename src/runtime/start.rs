@@ -1,20 +1,28 @@
-//! Facts → a core: reads what the store and the log know of a projection, decides how it starts, and where its partitions do.
+//! Facts → a core: reads what the store and the log know of a projection. Deciding is the business of `decide` and of the core.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Offset, ProjectionName, TopicPartition, Version};
+use crate::language::typed::Into;
 use crate::plan::{Plan, SEMANTICS};
-use crate::runtime::core::{CoreFacts, Ended, PartitionFacts, SinkFacts};
-use crate::runtime::decide::{Start, decide_offset, decide_start};
+use crate::runtime::core::{CoreFacts, Ended, PartitionFacts, SinkFacts, TargetTraits};
+use crate::runtime::decide::{LogFacts, Start, Us, decide_start};
 use crate::runtime::fold::record_hash;
+use crate::sinks::claim::ProcessId;
 use crate::sources::{Source, SourceError};
-use crate::state::{Counters, NextOffset, PlanRecord, ProjectionState, Snapshot, Store, StoreError};
+use crate::state::{
+    Counters, NextOffset, PlanRecord, ProjectionState, SinkRecord, Snapshot, Store, StoreError, StoreIdentity,
+};
 
 /// What a core is given beside facts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartOptions {
+    pub process: ProcessId,
     pub checkpoint_interval: Duration,
     pub until_caught_up: bool,
+    pub accept_loss: bool,
+    pub start_timeout: Duration,
     pub shutdown_timeout: Duration,
     /// With more bytes of changed rows than this, folding waits for a checkpoint.
     pub dirty_bytes_max: u64,
@@ -28,13 +36,13 @@ pub(crate) struct StartFacts {
     pub stored: Option<ProjectionState>,
 }
 
-/// Reads what the store knows of a projection and decides how it starts. `volatile` says of each sink of the plan whether it
-/// loses all with the process. The inner error: the projection does not start.
+/// Reads what the store knows of a projection and decides how its program goes on. `targets` says of each sink of the plan
+/// what its target is like. The inner error: the projection does not start.
 pub(crate) fn core_facts(
     store: &dyn Store,
     snapshot: &dyn Snapshot,
     plan: &Plan,
-    volatile: &[bool],
+    targets: &[TargetTraits],
     options: StartOptions,
 ) -> Result<Result<StartFacts, Ended>, StoreError> {
     let projection = ProjectionName(plan.projection.name.clone());
@@ -50,17 +58,17 @@ pub(crate) fn core_facts(
         None => store.new_generation(&projection)?,
     };
     let mut sinks = Vec::new();
-    for (into, volatile) in plan.projection.sinks.iter().zip(volatile.iter().copied()) {
-        let settled = match &stored {
-            Some(state) if start != Start::EmitAgain => settled_of(state, &into.name),
-            _ => Version(0),
-        };
-        let owes_keys = !volatile && settled > Version(0);
-        let open = if owes_keys { snapshot.changed_since(generation, settled)? } else { Vec::new() };
+    for (into, target) in plan.projection.sinks.iter().zip(targets.iter().copied()) {
+        let record = stored.as_ref().map_or(SinkRecord::default(), |state| record_of(state, into));
+        let emit_again = start == Start::EmitAgain;
+        let owes_keys = !target.volatile && !emit_again && record.settled > Version(0);
+        let open = if owes_keys { snapshot.changed_since(generation, record.settled)? } else { Vec::new() };
+        let (name, adopt) = (into.name.clone(), into.options.adopt);
         let on_fault = plan.projection.on_error.sink.clone();
-        sinks.push(SinkFacts { name: into.name.clone(), volatile, view: false, settled, open, on_fault });
+        sinks.push(SinkFacts { name, target, record, emit_again, open, adopt, on_fault });
     }
     let version = stored.as_ref().map_or(Version(0), |state| state.version);
+    let StoreIdentity { id, place } = store.identity();
     let core = CoreFacts {
         projection,
         generation,
@@ -68,8 +76,13 @@ pub(crate) fn core_facts(
         counters: stored.as_ref().map_or(Counters::default(), |state| state.counters),
         plan: store_plan.then(|| PlanRecord { hashes: plan.hashes, semantics: SEMANTICS, text: plan.text.clone() }),
         sinks,
+        gone_sinks: stored.as_ref().map_or(Vec::new(), |state| gone_sinks(state, plan)),
+        us: Us { store: id, place, process: options.process },
+        state_known: stored.is_some(),
+        accept_loss: options.accept_loss,
         checkpoint_interval: options.checkpoint_interval,
         until_caught_up: options.until_caught_up,
+        start_timeout: options.start_timeout,
         shutdown_timeout: options.shutdown_timeout,
         dirty_bytes_max: options.dirty_bytes_max,
         seed: options.seed ^ version.0 ^ u64::from(generation.0).rotate_left(40),
@@ -77,12 +90,17 @@ pub(crate) fn core_facts(
     Ok(Ok(StartFacts { core, stored }))
 }
 
-fn settled_of(state: &ProjectionState, sink: &str) -> Version {
-    state.sinks.iter().find(|(name, _)| **name == *sink).map_or(Version(0), |(_, record)| record.settled)
+fn record_of(state: &ProjectionState, into: &Into) -> SinkRecord {
+    state.sinks.iter().find(|(name, _)| *name == into.name).map_or(SinkRecord::default(), |(_, record)| *record)
 }
 
-/// Where a partition of the log is to be read from. The record that was folded last is read again: another one in its place
-/// means another log.
+fn gone_sinks(state: &ProjectionState, plan: &Plan) -> Vec<Arc<str>> {
+    let gone = |name: &&Arc<str>| plan.projection.sinks.iter().all(|into| into.name != **name);
+    state.sinks.iter().map(|(name, _)| name).filter(gone).cloned().collect()
+}
+
+/// How a partition of the log stands against what was folded of it. The record that was folded last is read again: another
+/// one in its place means another log.
 pub(crate) fn partition_facts(
     source: &mut dyn Source,
     partition: &TopicPartition,
@@ -96,12 +114,10 @@ pub(crate) fn partition_facts(
         }
         _ => None,
     };
-    let start = decide_offset(stored, Some(range), found).map_err(|why| format!("{partition}: {why}"));
-    Ok(PartitionFacts { partition: partition.clone(), start, stored, end: Some(range.end) })
+    Ok(PartitionFacts { partition: partition.clone(), log: LogFacts { stored, range: Some(range), found } })
 }
 
 /// A partition that was read before and is no longer there.
 pub(crate) fn missing_partition(partition: &TopicPartition, stored: NextOffset) -> PartitionFacts {
-    let start = decide_offset(Some(stored), None, None).map_err(|why| format!("{partition}: {why}"));
-    PartitionFacts { partition: partition.clone(), start, stored: Some(stored), end: None }
+    PartitionFacts { partition: partition.clone(), log: LogFacts { stored: Some(stored), ..LogFacts::default() } }
 }

@@ -52,6 +52,9 @@ pub enum ClaimMove {
 
 /// A target that keeps a claim, durably and with its documents: who wipes or restores them wipes or restores it too.
 pub trait ClaimedTarget: Send + Sync {
+    /// Whether others may reach the target: then its claim is moved again and again as a sign of life.
+    fn is_shared(&self) -> bool;
+
     /// The claim as it is now; `None` when none was ever made.
     fn read_claim(&self) -> SinkFuture<'_, Result<Option<Claim>, SinkError>>;
 

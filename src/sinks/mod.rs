@@ -58,6 +58,8 @@ pub enum Outcome {
     /// The target holds a version of somebody else: the sink stops.
     Foreign {
         reason: String,
+        /// The version that is there, if it has one.
+        stored: Option<Version>,
     },
 }
 

@@ -13,11 +13,12 @@ use crate::event::{EventTime, Generation, Offset, RecordBatch, TopicPartition, V
 use crate::language::typed::{FaultClass, GivenEvent, SinkKind};
 use crate::plan::Plan;
 use crate::runtime::Ended;
-use crate::runtime::core::{Action, Answer, Core, Input, Jitter, Report};
+use crate::runtime::core::{Action, Answer, Core, Input, Jitter, Report, TargetTraits};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder};
 use crate::runtime::progress::ProjectionStatus;
 use crate::runtime::publish::{PublishRequest, prepare};
 use crate::runtime::start::{StartOptions, core_facts, missing_partition, partition_facts};
+use crate::sinks::claim::ProcessId;
 use crate::sinks::{DocumentBody, DocumentWrite, Outcome};
 use crate::sources::memory::{Interleaving, MemoryLog, MemoryRecord, MemorySource};
 use crate::sources::{PollBudget, Source};
@@ -134,7 +135,7 @@ impl Target {
             }
             if held.version > write.version {
                 broken.push(format!("`{}` falls from version {} to {}", write.key, held.version, write.version));
-                return Outcome::Foreign { reason: "a higher version is there".into() };
+                return Outcome::Foreign { reason: "a higher version is there".into(), stored: Some(held.version) };
             }
         }
         self.documents.insert(write.key.clone(), HeldDocument { version: write.version, body });
@@ -291,15 +292,19 @@ impl Harness {
 
     fn start(&mut self) {
         let snapshot = self.store.snapshot();
-        let volatile: Vec<bool> = self.targets.iter().map(|target| target.volatile).collect();
+        let traits = |target: &Target| TargetTraits { volatile: target.volatile, ..TargetTraits::default() };
+        let targets: Vec<_> = self.targets.iter().map(traits).collect();
         let options = StartOptions {
+            process: ProcessId(1),
+            accept_loss: false,
+            start_timeout: Duration::from_secs(30),
             checkpoint_interval: Duration::from_millis(200),
             until_caught_up: false,
             shutdown_timeout: Duration::from_secs(10),
             dirty_bytes_max: self.options.hot_bytes_max,
             seed: self.options.seed,
         };
-        let facts = core_facts(&self.store, &*snapshot, &self.plan, &volatile, options).expect("memory can be read");
+        let facts = core_facts(&self.store, &*snapshot, &self.plan, &targets, options).expect("memory can be read");
         let facts = facts.expect("the plan does not change in a harness");
         let generation = facts.core.generation;
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
@@ -401,7 +406,8 @@ impl Harness {
             };
             outcomes.push((write.key, if lost { retry } else { outcome }));
         }
-        let answer = Answer { sink, version, outcomes, walked_to: prepared.walked_to, unreadable: None };
+        let (deleted, walked_to) = (prepared.deleted, prepared.walked_to);
+        let answer = Answer { sink, version, outcomes, deleted, walked_to, unreadable: None };
         self.feed(Input::Answer(answer));
         true
     }
@@ -435,6 +441,12 @@ impl Harness {
         match action {
             Action::Open(starts) => run.source.open(&starts).expect("the log holds it"),
             Action::Close(partition) => run.source.close(&partition),
+            Action::Look(partitions) => {
+                let facts = |(partition, next)| partition_facts(&mut run.source, &partition, Some(next));
+                let found: Result<_, _> = partitions.into_iter().map(facts).collect();
+                return Some(Input::Opened(found.expect("memory can be read")));
+            }
+            Action::Claim { .. } => unreachable!("the targets here keep no claims"),
             Action::Fold { admission, careful } => {
                 let batch = run.current.take().expect("the core was told of it");
                 let (folded, _) = run.folder.fold(batch, &admission, careful).expect("nothing panics");

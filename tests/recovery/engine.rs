@@ -79,6 +79,7 @@ impl Ledger {
             memory_max_bytes: shape.memory_max_bytes,
             fold_threads: shape.fold_threads,
             until_caught_up,
+            accept_loss: false,
             shutdown_timeout: PATIENCE,
             start_timeout: PATIENCE,
         };

@@ -323,6 +323,7 @@ impl Context<'_, '_> {
         use typed::OptionValue::{Constant, Expr};
         match (name, value) {
             ("omit_none", Constant(Value::Bool(value))) => options.omit_none = *value,
+            ("adopt", Constant(Value::Bool(value))) => options.adopt = *value,
             ("decimals", Constant(Value::Text(value))) => {
                 options.decimals = match value.as_str() {
                     "number" => DecimalStyle::Numbers,

@@ -10,12 +10,21 @@ impl Core {
         if self.phase == Phase::Ended || self.checkpoint_due(now).is_none_or(|due| due > now) {
             return;
         }
-        let version = if self.claimed { Some(self.synced.next_checkpoint()) } else { self.synced.next_epoch() };
+        let version = if self.wants_epoch() { self.next_epoch() } else { Some(self.synced.next_checkpoint()) };
         let Some(version) = version else {
             return self.end_out_of_epochs(actions);
         };
         self.begin_checkpoint(now, version);
         actions.push(Action::Freeze);
+    }
+
+    /// A start takes an epoch of its own, and one above those of all claims it takes.
+    fn wants_epoch(&self) -> bool {
+        !self.begun || self.epoch_floor >= self.synced.epoch()
+    }
+
+    fn next_epoch(&self) -> Option<Version> {
+        self.synced.max(self.epoch_floor.first_version()).next_epoch()
     }
 
     fn end_out_of_epochs(&mut self, actions: &mut Vec<Action>) {
@@ -25,10 +34,10 @@ impl Core {
 
     /// When the next checkpoint is due; `None` when there is nothing to write, or one is in flight.
     pub(super) fn checkpoint_due(&self, now: Instant) -> Option<Instant> {
-        if self.checkpoint.is_some() || self.rewind_wanted {
+        if self.checkpoint.is_some() || self.rewind_wanted || !self.started {
             return None;
         }
-        if !self.claimed {
+        if self.wants_epoch() || self.urgent {
             return Some(now);
         }
         let rows = self.has_unsaved_rows() || self.has_unsaved_settled();
@@ -42,7 +51,7 @@ impl Core {
     }
 
     pub(super) fn has_unsaved(&self) -> bool {
-        !self.claimed || self.has_unsaved_rows() || self.has_unsaved_settled() || self.has_unsaved_offsets()
+        !self.begun || self.has_unsaved_rows() || self.has_unsaved_settled() || self.has_unsaved_offsets()
     }
 
     fn has_unsaved_rows(&self) -> bool {
@@ -55,21 +64,28 @@ impl Core {
 
     /// A sink has answered more than a restart would know. Once it is past the last change, it stays so by itself.
     fn has_unsaved_settled(&self) -> bool {
-        let behind = |owed: &Owed| {
-            !owed.volatile && owed.persisted < self.last_change && owed.settled(self.synced) > owed.persisted
+        let differs = |sink: usize| {
+            let (saved, now) = (self.owed[sink].persisted, self.sink_record(sink));
+            let settled = saved.settled < self.last_change && now.settled > saved.settled;
+            settled || now.settled < saved.settled || now.target != saved.target
         };
-        self.owed.iter().any(behind)
+        self.durable_sinks().any(differs)
+    }
+
+    fn durable_sinks(&self) -> impl Iterator<Item = usize> {
+        (0..self.owed.len()).filter(|sink| !self.owed[*sink].traits.volatile)
+    }
+
+    /// What a checkpoint says of a sink now. A claim must have said before that so much may have been published: so a target
+    /// that was put back is known by its claim.
+    fn sink_record(&self, sink: usize) -> SinkRecord {
+        self.owed[sink].record(self.synced, self.holds[sink].as_ref().map(Hold::published))
     }
 
     fn begin_checkpoint(&mut self, now: Instant, version: Version) {
-        let mut settled = Vec::new();
-        for (sink, owed) in self.owed.iter().enumerate().filter(|(_, owed)| !owed.volatile) {
-            let now_settled = owed.settled(self.synced);
-            // The claim says what a changed program owes again: everything, from 0.
-            if now_settled > owed.persisted || (!self.claimed && owed.persisted == Version(0)) {
-                settled.push((sink, if self.claimed { now_settled } else { owed.persisted }));
-            }
-        }
+        let sinks: Vec<_> = self.durable_sinks().map(|sink| (sink, self.sink_record(sink))).collect();
+        let moved = |(sink, record): &&(usize, SinkRecord)| self.owed[*sink].persisted != *record || !self.begun;
+        let sinks_moved = sinks.iter().filter(moved).map(|(sink, record)| (self.owed[*sink].name.clone(), *record));
         let moved = self.partitions.iter_mut().filter(|p| p.folded != p.synced);
         let next_offsets = moved.map(|p| (p.partition.clone(), p.folded)).collect();
         self.partitions.iter_mut().for_each(|p| p.cut = p.folded);
@@ -83,10 +99,10 @@ impl Core {
             version,
             rows: Vec::new(),
             next_offsets,
-            sinks: settled.iter().map(|(sink, version)| self.sink_record(*sink, *version)).collect(),
-            gone_sinks: Vec::new(),
-            keep_changes: self.owed.iter().any(|owed| !owed.volatile),
-            settled_by_all: self.settled_by_all(&settled),
+            sinks: sinks_moved.collect(),
+            gone_sinks: std::mem::take(&mut self.facts.gone_sinks),
+            keep_changes: !sinks.is_empty(),
+            settled_by_all: sinks.iter().map(|(_, record)| record.settled).min().unwrap_or(self.synced),
             dead_letters,
             plan: self.facts.plan.clone(),
             counters,
@@ -96,22 +112,10 @@ impl Core {
             began: now,
             batch: Some(Box::new(batch)),
             keys: Vec::new(),
-            settled,
+            sinks,
             sink_letters: self.sink_letters.len(),
             fold_counters: self.fold_counters,
         });
-    }
-
-    fn sink_record(&self, sink: usize, settled: Version) -> (Arc<str>, SinkRecord) {
-        (self.owed[sink].name.clone(), SinkRecord { settled, target: None })
-    }
-
-    fn settled_by_all(&self, settled: &[(usize, Version)]) -> Version {
-        let durable = self.owed.iter().enumerate().filter(|(_, owed)| !owed.volatile);
-        let settled_of = |(index, owed): (usize, &Owed)| {
-            settled.iter().find(|(sink, _)| *sink == index).map_or(owed.persisted, |(_, version)| *version)
-        };
-        durable.map(settled_of).min().unwrap_or(self.synced)
     }
 
     pub(super) fn frozen(&mut self, keys: Vec<Arc<str>>, actions: &mut Vec<Action>) {
@@ -126,20 +130,21 @@ impl Core {
 
     pub(super) fn synced(&mut self, now: Instant, version: Version, actions: &mut Vec<Action>) {
         let Some(checkpoint) = self.checkpoint.take_if(|checkpoint| checkpoint.version == version) else { return };
-        self.claimed = true;
+        self.begun = true;
+        self.urgent = false;
         self.synced = version;
         self.facts.plan = None;
         self.pace.synced(checkpoint.began, now);
         self.fold_counters_synced = checkpoint.fold_counters;
         self.sink_letters.drain(..checkpoint.sink_letters);
-        for (sink, settled) in checkpoint.settled {
-            self.owed[sink].persisted = settled;
+        for (sink, record) in checkpoint.sinks {
+            self.owed[sink].persisted = record;
         }
         if !checkpoint.keys.is_empty() {
             self.last_change = version;
-            let owed = self.owed.iter_mut().filter(|owed| !owed.view);
+            let owed = self.owed.iter_mut().filter(|owed| !owed.traits.view);
             owed.for_each(|owed| owed.owe(&checkpoint.keys, version));
-            if self.owed.iter().any(|owed| owed.view) {
+            if self.owed.iter().any(|owed| owed.traits.view) {
                 actions.push(Action::Show { version, keys: checkpoint.keys });
             }
         }

@@ -8,20 +8,37 @@ use crate::runtime::progress::{ProjectionStatus, RunState};
 impl Core {
     /// Sends each sink its next request. Nothing is published before this start's epoch is synced.
     pub(super) fn publish(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if !self.claimed || self.phase == Phase::Ended {
+        if matches!(self.phase, Phase::Ended | Phase::Leaving { .. }) {
             return;
         }
-        for (sink, owed) in self.owed.iter_mut().enumerate() {
+        for sink in 0..self.owed.len() {
+            if !self.may_send(sink, now) {
+                continue;
+            }
+            let owed = &mut self.owed[sink];
+            owed.foreign.take_if(|foreign| *foreign < self.synced);
             if let Some(work) = owed.next_work(now) {
+                owed.sent_version = self.synced;
                 actions.push(Action::Publish { sink, version: self.synced, work });
             }
         }
     }
 
+    /// Nothing is sent before this start's epoch is synced and the target's claim is ours in it.
+    pub(super) fn may_send(&self, sink: usize, now: Instant) -> bool {
+        self.begun && self.holds[sink].as_ref().is_none_or(|hold| hold.may_send(now, self.synced))
+    }
+
     pub(super) fn answered(&mut self, now: Instant, answer: Answer, actions: &mut Vec<Action>) {
-        let owed = &mut self.owed[answer.sink];
+        let sink_index = answer.sink;
+        let owed = &mut self.owed[sink_index];
         let was_stopped = owed.stopped;
         let given_up = owed.answer(now, answer, &mut self.jitter);
+        if !owed.is_refilled() {
+            let held = self.holds[sink_index].as_ref().and_then(Hold::target);
+            owed.target = held.or(owed.target);
+        }
+        self.epoch_floor = self.epoch_floor.max(owed.foreign.map_or(Epoch(0), Version::epoch));
         let sink = owed.name.clone();
         if owed.stopped && !was_stopped {
             let why = owed.trouble.clone().unwrap_or_default();
@@ -76,8 +93,8 @@ impl Core {
     }
 
     pub(super) fn tell(&mut self, actions: &mut Vec<Action>) {
-        let durable = self.owed.iter().filter(|owed| !owed.volatile && !owed.stopped);
-        let settled = durable.map(|owed| owed.persisted).min().unwrap_or(self.synced);
+        let durable = self.owed.iter().filter(|owed| !owed.traits.volatile && !owed.stopped);
+        let settled = durable.map(|owed| owed.persisted.settled).min().unwrap_or(self.synced);
         while self.telling.first().is_some_and(|telling| telling.change <= settled) {
             actions.push(Action::Tell(self.telling.remove(0).offsets));
         }
@@ -92,7 +109,7 @@ impl Core {
             run_state: self.run_state(ended),
             version: self.synced,
             partitions: self.partitions.iter().map(shown_partition).collect(),
-            sinks: self.owed.iter().map(|owed| shown_sink(owed, self.synced)).collect(),
+            sinks: self.owed.iter().zip(&self.holds).map(|(owed, hold)| shown_sink(owed, hold, self.synced)).collect(),
             counters,
             checkpoint_at,
         }
@@ -104,7 +121,7 @@ impl Core {
             Some(ended) => return RunState::Stopped(ended.to_string()),
             None => {}
         }
-        if !self.claimed || !self.opened {
+        if !self.begun || !self.opened {
             return RunState::Starting;
         }
         match self.partitions.iter().find_map(Partition::stopped) {
@@ -125,13 +142,15 @@ fn shown_partition(partition: &Partition) -> PartitionStatus {
     }
 }
 
-fn shown_sink(owed: &Owed, synced: Version) -> SinkStatus {
+fn shown_sink(owed: &Owed, hold: &Option<Hold>, synced: Version) -> SinkStatus {
+    let waits = || hold.as_ref()?.waits_for();
+    let quiet = || owed.is_quiet().then(|| "it is filled anew once the log is folded to its end".to_owned());
     SinkStatus {
         name: owed.name.clone(),
         settled: owed.settled(synced),
         owed: owed.keys(),
-        filled: !(owed.volatile && owed.walks()),
-        trouble: owed.trouble.clone(),
+        filled: !(owed.traits.volatile && owed.walks()) && !owed.is_refilled(),
+        trouble: owed.trouble.clone().or_else(waits).or_else(quiet),
         stopped: owed.stopped,
     }
 }

@@ -42,14 +42,28 @@ pub(super) enum Turn {
 #[derive(Debug, Clone)]
 enum State {
     /// To be read at `at`; `watched` is what was seen first, and when, while its process may be alive.
-    Look { at: Option<Instant>, watched: Option<(Claim, Instant)> },
+    Look {
+        at: Option<Instant>,
+        watched: Option<(Claim, Instant)>,
+    },
     /// Read, and nobody who is alive stands in the way. It may be taken in an epoch above it, once it was decided how.
-    Seen { claim: Option<Claim>, decided: Option<Taking> },
-    Taking { to: Claim, sent: Instant },
+    Seen {
+        claim: Option<Claim>,
+        decided: Option<Taking>,
+    },
+    Taking {
+        to: Claim,
+        sent: Instant,
+    },
     /// `confirmed`: when the last move that succeeded was sent.
-    Held { claim: Claim, confirmed: Instant, moving: Option<(Claim, Instant)>, again: Option<Instant> },
-    /// Given up at a clean end.
-    Released,
+    Held {
+        claim: Claim,
+        confirmed: Instant,
+        moving: Option<(Claim, Instant)>,
+        again: Option<Instant>,
+    },
+    /// Given up at a clean end, as this.
+    Released(Claim),
     Lost,
 }
 
@@ -107,7 +121,7 @@ impl Hold {
     /// The target that is held.
     pub fn target(&self) -> Option<TargetId> {
         match &self.state {
-            State::Held { claim, .. } => Some(claim.target),
+            State::Held { claim, .. } | State::Released(claim) => Some(claim.target),
             _ => None,
         }
     }
@@ -115,7 +129,7 @@ impl Hold {
     /// Up to where the claim is known to say that we published.
     pub fn published(&self) -> Version {
         match &self.state {
-            State::Held { claim, .. } => claim.published,
+            State::Held { claim, .. } | State::Released(claim) => claim.published,
             _ => Version(0),
         }
     }
@@ -170,8 +184,17 @@ impl Hold {
         !self.in_flight && !matches!(self.state, State::Held { .. })
     }
 
-    pub fn is_released(&self) -> bool {
-        matches!(self.state, State::Released)
+    /// What is waited for before anything is sent, when that takes long.
+    pub fn waits_for(&self) -> Option<String> {
+        match &self.state {
+            State::Look { watched: Some((claim, _)), .. } => Some(format!(
+                "the store {} claims these documents in epoch {}; it is watched for {} s, whether it is alive",
+                claim.store,
+                claim.epoch.0,
+                (BEAT * STILL_BEATS).as_secs()
+            )),
+            _ => self.away.as_ref().map(|why| format!("the claim of its target could not be reached: {why}")),
+        }
     }
 
     /// A claim is taken in an epoch above its own.
@@ -308,7 +331,7 @@ impl Hold {
         self.away = None;
         match found {
             Some(found) if found.is_same_move(&to) && to.process == ProcessId::NOBODY => {
-                self.state = State::Released;
+                self.state = State::Released(to);
                 Turn::Nothing
             }
             Some(found) if found.is_same_move(&to) => {

@@ -20,7 +20,8 @@
 //!    some answered keys are sent again.
 //! 7. **tell the group** its offsets, for lag tools. *Crash:* the tool is late; nothing starts from there.
 //!
-//! A start writes a checkpoint with the next epoch's version and nothing else, and publishes nothing before it is synced.
+//! A start reads the claims of its targets and finds its partitions, and decides. Then it writes a checkpoint with the next
+//! epoch's version and nothing else, moves the claims to that epoch once it is synced, and publishes nothing before.
 //!
 //! # Stopping on a fault, exactly
 //!
@@ -31,9 +32,12 @@
 
 mod checkpoint;
 mod delivery;
+mod hold;
+mod open;
 mod owed;
 mod pace;
 mod partition;
+mod start;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -42,15 +46,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::event::{EventTime, Generation, Offset, ProjectionName, TopicPartition, Version};
+use crate::event::{Epoch, EventTime, Generation, Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::language::typed::FaultClass;
+use crate::runtime::decide::{LogFacts, Us};
 use crate::runtime::progress::{PartitionStatus, SinkStatus};
+use crate::sinks::claim::{Claim, ClaimMove};
 use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord, SinkRecord};
 
-pub(crate) use owed::{Answer, SinkFacts, WALK_ROWS_MAX, Work};
+pub(crate) use hold::ClaimRequest;
+pub(crate) use owed::{Answer, SinkFacts, TargetTraits, WALK_ROWS_MAX, Work};
 pub(crate) use pace::Jitter;
 pub(crate) use step::add;
 
+use hold::Hold;
 use owed::{Owed, Unwritable};
 use pace::Pace;
 use partition::{Partition, Reading};
@@ -66,8 +74,16 @@ pub(crate) struct CoreFacts {
     /// The program, when it is not the one already stored.
     pub plan: Option<PlanRecord>,
     pub sinks: Vec<SinkFacts>,
+    /// Sinks that the store knows and the program does not.
+    pub gone_sinks: Vec<Arc<str>>,
+    pub us: Us,
+    /// The store has a checkpoint of this projection.
+    pub state_known: bool,
+    /// Goes on where records are missing.
+    pub accept_loss: bool,
     pub checkpoint_interval: Duration,
     pub until_caught_up: bool,
+    pub start_timeout: Duration,
     pub shutdown_timeout: Duration,
     /// With more bytes of changed rows than this, a checkpoint does not wait for its time.
     pub dirty_bytes_max: u64,
@@ -79,12 +95,7 @@ pub(crate) struct CoreFacts {
 #[derive(Debug, Clone)]
 pub(crate) struct PartitionFacts {
     pub partition: TopicPartition,
-    /// Where to read from, or why it cannot be read.
-    pub start: Result<NextOffset, String>,
-    /// What the last checkpoint covers.
-    pub stored: Option<NextOffset>,
-    /// The end of the log now.
-    pub end: Option<Offset>,
+    pub log: LogFacts,
 }
 
 /// Something that happened.
@@ -107,6 +118,22 @@ pub(crate) enum Input {
     /// The store refused a checkpoint.
     CommitFailed(String),
     Answer(Answer),
+    /// What the claim of a sink's target is.
+    ClaimRead {
+        sink: usize,
+        result: Result<Option<Claim>, String>,
+    },
+    ClaimMoved {
+        sink: usize,
+        result: Result<ClaimMove, String>,
+    },
+    /// A person wants what has stopped to be tried again.
+    Retry,
+    /// A person gives up the event that a partition has stopped at; see [`Core::may_skip`].
+    Skip {
+        partition: TopicPartition,
+        offset: Offset,
+    },
     /// The ends of partitions, as the log says now.
     Ends(Vec<(TopicPartition, Offset)>),
     /// A partition can no longer be read.
@@ -129,6 +156,8 @@ pub(crate) enum Action {
     Open(Vec<(TopicPartition, Offset)>),
     /// Read no more of a partition.
     Close(TopicPartition),
+    /// Look how the log stands against what was folded of these partitions: [`Input::Opened`] tells.
+    Look(Vec<(TopicPartition, NextOffset)>),
     /// Fold the batch that was read; per input of the batch, the offsets to fold: `from..to`, or none.
     Fold { admission: Vec<Option<(Offset, Offset)>>, careful: bool },
     /// Drop the batch that was read: it is from before a rewind.
@@ -145,6 +174,8 @@ pub(crate) enum Action {
     Show { version: Version, keys: Vec<Arc<str>> },
     /// Write documents to a sink with this version, read from the last synced snapshot.
     Publish { sink: usize, version: Version, work: Work },
+    /// Read or move the claim of a sink's target.
+    Claim { sink: usize, request: ClaimRequest },
     /// Tell the consumer group.
     Tell(Vec<(TopicPartition, Offset)>),
     /// Show people what happened.
@@ -156,9 +187,25 @@ pub(crate) enum Action {
 /// Something people should see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    PartitionStopped { partition: TopicPartition, offset: Offset, why: String },
-    SinkStopped { sink: Arc<str>, why: String },
-    Unwritable { sink: Arc<str>, key: Arc<str>, reason: String },
+    PartitionStopped {
+        partition: TopicPartition,
+        offset: Offset,
+        why: String,
+    },
+    /// Records are missing, and that is accepted.
+    LossAccepted {
+        partition: TopicPartition,
+        what: String,
+    },
+    SinkStopped {
+        sink: Arc<str>,
+        why: String,
+    },
+    Unwritable {
+        sink: Arc<str>,
+        key: Arc<str>,
+        reason: String,
+    },
     CaughtUp,
 }
 
@@ -171,6 +218,8 @@ pub enum Ended {
     Stopped,
     /// It did not start: its rows were folded by another meaning.
     Refused(String),
+    /// It did not start: another process keeps its documents.
+    Claimed(String),
     /// It cannot go on, and a person must act.
     Faulted(String),
     /// A source could not be reached within the time for a start.
@@ -184,9 +233,11 @@ impl std::fmt::Display for Ended {
         match self {
             Ended::CaughtUp => f.write_str("caught up"),
             Ended::Stopped => f.write_str("stopped"),
-            Ended::Refused(why) | Ended::Faulted(why) | Ended::Unreachable(why) | Ended::Panicked(why) => {
-                f.write_str(why)
-            }
+            Ended::Refused(why)
+            | Ended::Claimed(why)
+            | Ended::Faulted(why)
+            | Ended::Unreachable(why)
+            | Ended::Panicked(why) => f.write_str(why),
         }
     }
 }
@@ -228,7 +279,7 @@ struct Checkpoint {
     began: Instant,
     batch: Option<Box<CheckpointBatch>>,
     keys: Vec<Arc<str>>,
-    settled: Vec<(usize, Version)>,
+    sinks: Vec<(usize, SinkRecord)>,
     /// How many of the sinks' dead letters are in it.
     sink_letters: usize,
     fold_counters: Counters,
@@ -241,6 +292,11 @@ enum Phase {
     Stopping {
         until: Instant,
     },
+    /// All is done, and claims are given up, until then at most.
+    Leaving {
+        until: Instant,
+        ended: Ended,
+    },
     Ended,
 }
 
@@ -252,11 +308,23 @@ pub(crate) struct Core {
     partitions: Vec<Partition>,
     index: HashMap<TopicPartition, usize>,
     by_input: Vec<Option<usize>>,
+    /// Partitions that were found before the start was decided.
+    found: Option<Vec<PartitionFacts>>,
+    start_until: Option<Instant>,
+    started: bool,
+    /// The rows were lost, and are folded anew.
+    rebuilt: bool,
     opened: bool,
     synced: Version,
     /// The last checkpoint that changed a row.
     last_change: Version,
-    claimed: bool,
+    /// The epoch of this start is synced.
+    begun: bool,
+    /// Ours must be above it.
+    epoch_floor: Epoch,
+    /// The next checkpoint does not wait.
+    urgent: bool,
+    targets_made: u128,
     checkpoint: Option<Checkpoint>,
     rewinds: u32,
     rewind_wanted: bool,
@@ -270,6 +338,8 @@ pub(crate) struct Core {
     dirty_rows: u64,
     dirty_bytes: u64,
     owed: Vec<Owed>,
+    /// By sink; none for a target that keeps no claim.
+    holds: Vec<Option<Hold>>,
     pace: Pace,
     jitter: Jitter,
     telling: Vec<Telling>,

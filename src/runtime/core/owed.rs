@@ -408,7 +408,9 @@ impl Owed {
                 self.foreign = self.foreign.max(Some(stored));
             }
             (Outcome::Foreign { reason, .. }, _) => {
-                self.stop(format!("the target belongs to someone else: {reason}; `adopt: true` takes its documents over"));
+                self.stop(format!(
+                    "the target belongs to someone else: {reason}; `adopt: true` takes its documents over"
+                ));
             }
         }
     }
@@ -543,7 +545,8 @@ mod tests {
         owed.owe(&[row(9)], Version(5)); // under way: it may or may not be covered
         let busy =
             vec![(row(1), Outcome::Ok), (row(2), Outcome::Retry { reason: "busy".into() }), (row(3), Outcome::Ok)];
-        let part = Answer { sink: 0, version: Version(4), outcomes: busy, walked_to: Some(row(3)), ..Answer::default() };
+        let part =
+            Answer { sink: 0, version: Version(4), outcomes: busy, walked_to: Some(row(3)), ..Answer::default() };
         owed.answer(now, part, &mut jitter);
         assert_eq!(owed.settled(Version(6)), Version(0));
         owed.owe(&[row(1), row(8)], Version(6)); // 1 is behind the walk, 8 ahead of it

@@ -20,6 +20,8 @@ pub(super) struct Partition {
     pub goal: Option<Offset>,
     /// The source said that nothing came after `folded`.
     pub at_end: bool,
+    /// A target that is filled anew is not written to before a checkpoint has passed it.
+    pub quiet_until: Option<Offset>,
 }
 
 /// Whether a partition is read.
@@ -37,12 +39,24 @@ pub(super) enum Reading {
     },
     Stopped {
         why: String,
+        /// At the event that comes next, and not because something is missing.
+        at_event: bool,
     },
 }
 
 impl Partition {
     pub fn new(partition: TopicPartition, start: NextOffset, reading: Reading) -> Partition {
-        Partition { partition, folded: start, cut: start, synced: start, reading, end: None, goal: None, at_end: false }
+        Partition {
+            partition,
+            folded: start,
+            cut: start,
+            synced: start,
+            reading,
+            end: None,
+            goal: None,
+            at_end: false,
+            quiet_until: None,
+        }
     }
 
     /// Where a record must lie to be folded: from here on, and below the end if there is one. `None`: nowhere.
@@ -75,7 +89,7 @@ impl Partition {
             return None;
         }
         let why = why.clone();
-        self.reading = Reading::Stopped { why: why.clone() };
+        self.reading = Reading::Stopped { why: why.clone(), at_event: true };
         Some(why)
     }
 
@@ -93,7 +107,7 @@ impl Partition {
 
     pub fn stopped(&self) -> Option<&str> {
         match &self.reading {
-            Reading::Stopped { why } => Some(why),
+            Reading::Stopped { why, .. } => Some(why),
             _ => None,
         }
     }
@@ -101,6 +115,18 @@ impl Partition {
     /// Everything that is there has been folded.
     pub fn is_caught_up(&self) -> bool {
         matches!(self.reading, Reading::Open) && (self.at_end || self.end.is_some_and(|end| self.folded.offset >= end))
+    }
+
+    /// Whether what was folded is synced up to where nothing may be published before.
+    pub fn is_past_quiet(&self) -> bool {
+        let all_synced = self.synced.offset == self.folded.offset;
+        match self.reading {
+            Reading::Held { .. } => true,
+            Reading::Stopped { .. } => all_synced,
+            Reading::Open | Reading::UpTo { .. } => {
+                self.quiet_until.is_none_or(|until| self.synced.offset >= until) || (self.at_end && all_synced)
+            }
+        }
     }
 
     /// Whether a run until caught up has nothing more to read here.

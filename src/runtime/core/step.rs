@@ -3,6 +3,11 @@
 use std::time::Instant;
 
 use super::*;
+use crate::runtime::core::hold::Turn;
+use crate::runtime::decide::{Missing, decide_offset};
+
+/// How long giving up claims may take.
+const LEAVING_MAX: Duration = Duration::from_secs(5);
 
 impl Core {
     pub fn new(facts: CoreFacts) -> Core {
@@ -11,10 +16,17 @@ impl Core {
             partitions: Vec::new(),
             index: HashMap::new(),
             by_input: Vec::new(),
+            found: None,
+            start_until: None,
+            started: false,
+            rebuilt: false,
             opened: false,
             synced: facts.version,
             last_change: facts.version,
-            claimed: false,
+            begun: false,
+            epoch_floor: Epoch(0),
+            urgent: false,
+            targets_made: 0,
             checkpoint: None,
             rewinds: 0,
             rewind_wanted: false,
@@ -27,6 +39,7 @@ impl Core {
             dirty_rows: 0,
             dirty_bytes: 0,
             owed: facts.sinks.iter().cloned().map(Owed::new).collect(),
+            holds: facts.sinks.iter().map(|sink| Some(Hold::new(facts.us, sink.target.claimed?))).collect(),
             pace: Pace::new(facts.checkpoint_interval),
             jitter: Jitter::new(facts.seed),
             telling: Vec::new(),
@@ -45,23 +58,38 @@ impl Core {
             return actions;
         }
         match input {
-            Input::Start | Input::Tick => {}
-            Input::Opened(found) => self.open(found, &mut actions),
+            Input::Start => self.start_until = Some(now + self.facts.start_timeout),
+            Input::Tick => {}
+            Input::Opened(found) if self.started => self.open(found, &mut actions),
+            Input::Opened(found) => self.found.get_or_insert_default().extend(found),
             Input::Read { rewinds, inputs } => return vec![self.admit(rewinds, &inputs)],
             Input::Folded(folded) => self.folded(folded, &mut actions),
             Input::Frozen(keys) => self.frozen(keys, &mut actions),
             Input::Synced(version) => self.synced(now, version, &mut actions),
             Input::CommitFailed(why) => self.end(Ended::Faulted(why), &mut actions),
             Input::Answer(answer) => self.answered(now, answer, &mut actions),
+            Input::ClaimRead { sink, result } => {
+                let turn = self.holds[sink].as_mut().map(|hold| hold.read(now, result));
+                self.claim_turned(now, sink, turn.unwrap_or(Turn::Nothing), &mut actions);
+            }
+            Input::ClaimMoved { sink, result } => {
+                let turn = self.holds[sink].as_mut().map(|hold| hold.moved(now, result));
+                self.claim_turned(now, sink, turn.unwrap_or(Turn::Nothing), &mut actions);
+            }
+            Input::Retry => self.retry(&mut actions),
+            Input::Skip { partition, offset } => self.skip(&partition, offset, &mut actions),
             Input::Ends(ends) => self.ends(ends),
             Input::Lost { partition, why } => self.lose(&partition, why, &mut actions),
             Input::Failed(ended) => self.end(ended, &mut actions),
             Input::Stop => self.stop(now),
         }
+        self.consider_start(now, &mut actions);
         self.consider_rewind(&mut actions);
         self.open_held(&mut actions);
         self.notice_caught_up(&mut actions);
         self.consider_checkpoint(now, &mut actions);
+        self.end_quiet();
+        self.claim(now, &mut actions);
         self.publish(now, &mut actions);
         self.tell(&mut actions);
         self.consider_end(now, &mut actions);
@@ -73,22 +101,19 @@ impl Core {
         self.checkpoint.is_none() || self.dirty_bytes <= self.facts.dirty_bytes_max
     }
 
-    fn open(&mut self, found: Vec<PartitionFacts>, actions: &mut Vec<Action>) {
+    pub(super) fn open(&mut self, found: Vec<PartitionFacts>, actions: &mut Vec<Action>) {
         let until: Vec<_> = self.partitions.iter().enumerate().filter_map(|(i, p)| Some((i, p.end?))).collect();
+        let held = self.opened && !until.is_empty();
         for facts in found {
-            if self.index.contains_key(&facts.partition) {
+            if let Some(index) = self.index.get(&facts.partition) {
+                self.reopen(*index, facts, actions);
                 continue;
             }
-            self.index.insert(facts.partition.clone(), self.partitions.len());
-            let held = self.opened && !until.is_empty();
-            let mut partition = match facts.start {
-                Ok(start) if held => Partition::new(facts.partition, start, Reading::Held { until: until.clone() }),
-                Ok(start) => Partition::new(facts.partition, start, Reading::Open),
-                Err(why) => unreadable(facts.partition, facts.stored, why, actions),
-            };
-            partition.end = facts.end;
-            partition.goal = facts.end;
-            self.partitions.push(partition);
+            let reading = if held { Reading::Held { until: until.clone() } } else { Reading::Open };
+            if let Some(partition) = self.found_partition(facts, reading, actions) {
+                self.index.insert(partition.partition.clone(), self.partitions.len());
+                self.partitions.push(partition);
+            }
         }
         self.by_input.clear();
         if !self.opened {
@@ -98,6 +123,76 @@ impl Core {
                 actions.push(Action::Open(starts));
             }
         }
+    }
+
+    /// A partition as it is read from now on; none when it is gone and that is accepted.
+    fn found_partition(&self, facts: PartitionFacts, reading: Reading, actions: &mut Vec<Action>) -> Option<Partition> {
+        let PartitionFacts { partition, log } = facts;
+        let end = log.range.map(|range| range.end);
+        let found = match decide_offset(log, self.rebuilt && !self.opened) {
+            Ok(start) => Partition::new(partition, start, reading),
+            Err(Missing { what, beginning }) if self.facts.accept_loss => {
+                actions.push(Action::Report(Report::LossAccepted { partition: partition.clone(), what }));
+                Partition::new(partition, NextOffset { offset: beginning?, time: None, last: None }, reading)
+            }
+            Err(Missing { what, .. }) => unreadable(partition, log.stored, what, actions),
+        };
+        Some(Partition { end, goal: end, ..found })
+    }
+
+    /// Reads a partition again that had stopped, if nothing is missing in it.
+    fn reopen(&mut self, index: usize, facts: PartitionFacts, actions: &mut Vec<Action>) {
+        if self.partitions[index].stopped().is_none() {
+            return;
+        }
+        let Some(found) = self.found_partition(facts, Reading::Open, actions) else { return };
+        let partition = &mut self.partitions[index];
+        partition.end = found.end;
+        partition.reading = found.reading;
+        if partition.stopped().is_none() {
+            partition.folded = found.folded;
+            actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
+        }
+    }
+
+    /// Tries again what has stopped: partitions are looked at anew, sinks send what they stopped at.
+    fn retry(&mut self, actions: &mut Vec<Action>) {
+        let stopped = self.partitions.iter().filter(|partition| partition.stopped().is_some());
+        let look: Vec<_> = stopped.map(|partition| (partition.partition.clone(), partition.folded)).collect();
+        if !look.is_empty() {
+            actions.push(Action::Look(look));
+        }
+        self.owed.iter_mut().filter(|owed| owed.stopped).for_each(Owed::resume);
+        self.holds.iter_mut().flatten().for_each(Hold::look_again);
+    }
+
+    /// Whether a partition has stopped at the event at `offset`, so that it may be skipped; else how it stands.
+    pub fn may_skip(&self, partition: &TopicPartition, offset: Offset) -> Result<(), String> {
+        let Some(index) = self.index.get(partition) else {
+            return Err(format!("{partition} is not one of its partitions"));
+        };
+        let found = &self.partitions[*index];
+        match &found.reading {
+            Reading::Stopped { at_event: true, .. } if found.folded.offset == offset => Ok(()),
+            Reading::Stopped { at_event: true, .. } => {
+                Err(format!("{partition} has stopped at offset {}, not at {offset}", found.folded.offset))
+            }
+            Reading::Stopped { why, .. } => Err(format!("{partition} has not stopped at an event: {why}")),
+            _ => Err(format!("{partition} has not stopped: its next offset is {}", found.folded.offset)),
+        }
+    }
+
+    fn skip(&mut self, partition: &TopicPartition, offset: Offset, actions: &mut Vec<Action>) {
+        if self.may_skip(partition, offset).is_err() {
+            return;
+        }
+        let partition = &mut self.partitions[self.index[partition]];
+        partition.folded.offset = Offset(offset.0 + 1);
+        partition.reading = Reading::Open;
+        partition.at_end = false;
+        self.fold_counters.skipped += 1;
+        self.urgent = true;
+        actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
     }
 
     /// Opens partitions that were added later, once the others have passed the ends they had then.
@@ -206,7 +301,7 @@ impl Core {
         let Some(index) = self.index.get(partition) else { return };
         let partition = &mut self.partitions[*index];
         if partition.stopped().is_none() {
-            partition.reading = Reading::Stopped { why: why.clone() };
+            partition.reading = Reading::Stopped { why: why.clone(), at_event: false };
             report_stop(partition, why, actions);
         }
     }
@@ -237,7 +332,7 @@ impl Core {
 
     /// Nothing more will be read.
     pub(super) fn has_read_all(&self) -> bool {
-        if matches!(self.phase, Phase::Stopping { .. }) {
+        if matches!(self.phase, Phase::Stopping { .. } | Phase::Leaving { .. }) {
             return true;
         }
         let all_done = self.facts.until_caught_up && self.partitions.iter().all(Partition::is_done);
@@ -250,7 +345,14 @@ impl Core {
 
     fn consider_end(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let saved = self.checkpoint.is_none() && !self.rewind_wanted && !self.has_unsaved();
-        if !self.has_read_all() || !saved {
+        if !self.started || !self.has_read_all() || !saved {
+            return;
+        }
+        if let Phase::Leaving { until, ended } = &self.phase {
+            if now >= *until || self.holds.iter().flatten().all(Hold::is_over) {
+                let ended = ended.clone();
+                self.end(ended, actions);
+            }
             return;
         }
         let settled = self.owed.iter().all(|owed| owed.stopped || owed.is_clear());
@@ -259,7 +361,9 @@ impl Core {
             Phase::Running if settled => self.first_trouble().map_or(Ended::CaughtUp, Ended::Faulted),
             _ => return,
         };
-        self.end(ended, actions);
+        self.phase = Phase::Leaving { until: now + LEAVING_MAX, ended };
+        self.release(now, actions);
+        self.consider_end(now, actions);
     }
 
     fn first_trouble(&self) -> Option<String> {
@@ -268,7 +372,7 @@ impl Core {
         partition.or_else(sink)
     }
 
-    fn end(&mut self, ended: Ended, actions: &mut Vec<Action>) {
+    pub(super) fn end(&mut self, ended: Ended, actions: &mut Vec<Action>) {
         self.phase = Phase::Ended;
         actions.push(Action::Exit(ended));
     }
@@ -278,12 +382,16 @@ impl Core {
         if self.phase == Phase::Ended {
             return None;
         }
-        let stopping = match self.phase {
-            Phase::Stopping { until } if until > now => Some(until),
-            _ => None,
+        let until = match &self.phase {
+            Phase::Stopping { until } | Phase::Leaving { until, .. } => Some(*until),
+            _ => self.start_until.filter(|_| !self.started),
         };
-        let sinks = self.owed.iter().filter_map(|owed| if self.claimed { owed.wake_at(now) } else { None });
-        sinks.chain(stopping).chain(self.checkpoint_due(now)).min()
+        let sinks = (0..self.owed.len()).filter(|sink| self.may_send(*sink, now));
+        let sinks = sinks.filter_map(|sink| self.owed[sink].wake_at(now));
+        let claims = self.holds.iter().enumerate();
+        let claims = claims.filter_map(|(sink, hold)| hold.as_ref()?.wake_at(self.to_confirm(sink)));
+        let until = until.filter(|until| *until > now);
+        sinks.chain(claims).chain(until).chain(self.checkpoint_due(now)).min()
     }
 }
 
@@ -295,9 +403,10 @@ fn unreadable(
     actions: &mut Vec<Action>,
 ) -> Partition {
     let start = stored.unwrap_or(NextOffset { offset: Offset(0), time: None, last: None });
+    let why = format!("{partition}: {why}");
     let report = Report::PartitionStopped { partition: partition.clone(), offset: start.offset, why: why.clone() };
     actions.push(Action::Report(report));
-    Partition::new(partition, start, Reading::Stopped { why })
+    Partition::new(partition, start, Reading::Stopped { why, at_event: false })
 }
 
 fn report_stop(partition: &Partition, why: String, actions: &mut Vec<Action>) {

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use crate::language::typed::{FaultAction, SinkFaultAction};
 use crate::sinks::Outcome;
+use crate::sinks::claim::ProcessId;
+use crate::sources::OffsetRange;
+use crate::state::{Place, StoreId};
 
 use super::*;
 
@@ -18,13 +21,23 @@ struct Played {
     inputs: Arc<Vec<TopicPartition>>,
 }
 
+const US: Us = Us { store: StoreId(1), place: Place(1), process: ProcessId(1 << 64) };
+
 fn tp(partition: i32) -> TopicPartition {
     TopicPartition { topic: "orders".into(), partition }
 }
 
+/// Of a partition without records.
+fn empty() -> LogFacts {
+    LogFacts { range: Some(OffsetRange { beginning: Offset(0), end: Offset(0) }), ..LogFacts::default() }
+}
+
 fn sink(name: &str, volatile: bool, settled: u64) -> SinkFacts {
     let on_fault = SinkFaultAction { retry: None, then: FaultAction::Fail };
-    SinkFacts { name: name.into(), volatile, view: false, settled: Version(settled), open: Vec::new(), on_fault }
+    let target = TargetTraits { volatile, ..TargetTraits::default() };
+    let record = SinkRecord { settled: Version(settled), target: None };
+    let name = name.into();
+    SinkFacts { name, target, record, emit_again: false, open: Vec::new(), adopt: false, on_fault }
 }
 
 fn facts(sinks: Vec<SinkFacts>) -> CoreFacts {
@@ -35,6 +48,11 @@ fn facts(sinks: Vec<SinkFacts>) -> CoreFacts {
         counters: Counters::default(),
         plan: None,
         sinks,
+        gone_sinks: Vec::new(),
+        us: US,
+        state_known: false,
+        accept_loss: false,
+        start_timeout: Duration::from_secs(30),
         checkpoint_interval: PAUSE,
         until_caught_up: false,
         shutdown_timeout: Duration::from_secs(10),
@@ -48,13 +66,7 @@ impl Played {
         let inputs = Arc::new((0..partitions).map(tp).collect::<Vec<_>>());
         let mut played = Played { core: Core::new(facts), now: Instant::now(), wanted: VecDeque::new(), inputs };
         played.step(Input::Start);
-        let start = NextOffset { offset: Offset(0), time: None, last: None };
-        let found = |partition: &TopicPartition| PartitionFacts {
-            partition: partition.clone(),
-            start: Ok(start),
-            stored: None,
-            end: Some(Offset(0)),
-        };
+        let found = |partition: &TopicPartition| PartitionFacts { partition: partition.clone(), log: empty() };
         let found = played.inputs.iter().map(found).collect();
         played.step(Input::Opened(found));
         played
@@ -130,7 +142,7 @@ impl Played {
 
     fn answer(&mut self, sink: usize, version: Version, outcomes: &[(&str, Outcome)]) {
         let outcomes = outcomes.iter().map(|(key, outcome)| ((*key).into(), outcome.clone())).collect();
-        self.step(Input::Answer(Answer { sink, version, outcomes, walked_to: None, unreadable: None }));
+        self.step(Input::Answer(Answer { sink, version, outcomes, ..Answer::default() }));
     }
 
     /// Past the claim and the first walk over no rows.
@@ -265,10 +277,11 @@ fn a_partition_that_cannot_be_read_stays_where_it_was_folded_to() {
     let mut played = Played::start(facts(Vec::new()), 1);
     played.settle_in();
     let stored = Some(NextOffset { offset: Offset(7), time: None, last: None });
-    let start = Err("orders/1 is gone".to_owned());
-    played.step(Input::Opened(vec![PartitionFacts { partition: tp(1), start, stored, end: None }]));
+    let log = LogFacts { stored, ..LogFacts::default() };
+    played.step(Input::Opened(vec![PartitionFacts { partition: tp(1), log }]));
     let stopped = &played.core.status(None, None).partitions[1];
-    assert_eq!((stopped.next_offset, stopped.stopped.as_deref()), (Offset(7), Some("orders/1 is gone")));
+    let why = "orders/1: the partition is no longer there";
+    assert_eq!((stopped.next_offset, stopped.stopped.as_deref()), (Offset(7), Some(why)));
 }
 
 #[test]
@@ -363,7 +376,7 @@ fn a_failed_commit_ends_the_projection() {
 #[test]
 fn a_view_is_shown_each_change_at_once_and_owes_nothing() {
     let mut view = sink("cache", true, 0);
-    view.view = true;
+    view.target.view = true;
     let mut played = Played::start(facts(vec![view, sink("cosmos", false, 0)]), 1);
     played.settle_in();
     played.fold(1, 2);

@@ -17,16 +17,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::event::Version;
+use crate::event::{Offset, TopicPartition, Version};
 use crate::plan::Plan;
-use crate::runtime::core::{Core, Ended};
+use crate::runtime::core::{Core, Ended, TargetTraits};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder, message};
 use crate::runtime::progress::{ProjectionStatus, RunState};
 use crate::runtime::reader::ReaderSpec;
 use crate::runtime::start::{StartOptions, core_facts};
 use crate::runtime::{EngineOptions, ProjectionSpec};
+use crate::sinks::claim::ProcessId;
+use crate::state::directory::random_id;
 use crate::state::{Counters, Snapshot, Store, StoreError};
 
 use projection::{Message, ProjectionDriver};
@@ -90,9 +92,10 @@ impl Engine {
             inboxes.push((inbox, status, ended_sender));
         }
         let everyone: Vec<_> = engine.projections.iter().map(|running| running.messages.clone()).collect();
+        let process = ProcessId(random_id());
         let share = options.memory_max_bytes / specs.len().max(1) as u64;
         for (spec, (inbox, status, ended)) in specs.into_iter().zip(inboxes) {
-            let parts = Parts { options: &options, share, pool: &pool, writer: &writer, tokio: &tokio };
+            let parts = Parts { options: &options, process, share, pool: &pool, writer: &writer, tokio: &tokio };
             engine.start_projection(spec, parts, inbox, status, ended, &everyone)?;
         }
         drop(writer);
@@ -115,15 +118,18 @@ impl Engine {
             self.projections.iter().find(|running| running.name == name).expect("just added").messages.clone();
         let snapshot = self.store.snapshot();
         let hot = parts.share / HOT_ROWS_SHARE;
-        let volatile: Vec<bool> = spec.sinks.iter().map(|sink| sink.is_volatile()).collect();
+        let targets: Vec<_> = spec.sinks.iter().map(|sink| TargetTraits::of(&**sink)).collect();
         let options = StartOptions {
+            process: parts.process,
+            accept_loss: parts.options.accept_loss,
+            start_timeout: parts.options.start_timeout,
             checkpoint_interval: parts.options.checkpoint_interval,
             until_caught_up: parts.options.until_caught_up,
             shutdown_timeout: parts.options.shutdown_timeout,
             dirty_bytes_max: hot,
             seed: u64::from(std::process::id()),
         };
-        let mut facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &volatile, options)? {
+        let facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &targets, options)? {
             Ok(facts) => facts,
             Err(refused) => {
                 let run_state = RunState::Stopped(refused.to_string());
@@ -132,9 +138,6 @@ impl Engine {
                 return Ok(());
             }
         };
-        for (sink, facts) in spec.sinks.iter().zip(&mut facts.core.sinks) {
-            facts.view = sink.row_view().is_some();
-        }
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
         let generation = facts.core.generation;
         let program = FoldProgram::new(spec.plan.clone(), generation, spec.locate);
@@ -201,6 +204,23 @@ impl Engine {
         }
     }
 
+    /// Tries again what has stopped of a projection. Says whether there is such a projection that has not ended.
+    pub fn retry(&self, name: &str) -> bool {
+        let sent =
+            |running: &Running| running.ended.borrow().is_none() && running.messages.send(Message::Retry).is_ok();
+        self.projections.iter().find(|running| *running.name == *name).is_some_and(sent)
+    }
+
+    /// Gives up the event that a partition has stopped at: it counts as skipped in the next checkpoint. An error says why it
+    /// may not be: the partition has not stopped there.
+    pub async fn skip(&self, name: &str, partition: TopicPartition, offset: Offset) -> Result<(), String> {
+        let gone = || format!("`{name}` has ended");
+        let running = self.projections.iter().find(|running| *running.name == *name).ok_or_else(gone)?;
+        let (answer, answered) = oneshot::channel();
+        running.messages.send(Message::Skip { partition, offset, answer }).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
     /// Waits until nothing runs any more.
     pub async fn wait(&self) -> EngineExit {
         let mut projections = Vec::with_capacity(self.projections.len());
@@ -236,6 +256,7 @@ impl Drop for Engine {
 /// What the projections of an engine share.
 struct Parts<'a> {
     options: &'a EngineOptions,
+    process: ProcessId,
     share: u64,
     pool: &'a Arc<FoldPool>,
     writer: &'a Sender<WriteRequest>,

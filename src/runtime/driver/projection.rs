@@ -9,17 +9,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use crate::event::{Generation, RecordBatch, Version};
+use crate::event::{Generation, Offset, RecordBatch, TopicPartition, Version};
 use crate::plan::Plan;
-use crate::runtime::core::{Action, Answer, Core, Ended, Input, Report, Work};
+use crate::runtime::core::{Action, Answer, ClaimRequest, Core, Ended, Input, Report, Work};
 use crate::runtime::driver::writer::WriteRequest;
 use crate::runtime::fold::{FoldError, Folder};
 use crate::runtime::progress::ProjectionStatus;
-use crate::runtime::publish::{PublishRequest, publish};
+use crate::runtime::publish::{PublishRequest, move_claim, publish, read_claim};
 use crate::runtime::reader::{Command, News};
 use crate::sinks::DocumentSink;
+use crate::sinks::claim::{Claim, ClaimMove};
 use crate::state::{RowChange, Snapshot};
 
 /// Under load the shown status is replaced no more often than this.
@@ -29,9 +30,27 @@ const STATUS_PAUSE: Duration = Duration::from_millis(50);
 pub(super) enum Message {
     News(News),
     Failed(Ended),
-    Synced { version: Version, snapshot: Arc<dyn Snapshot> },
+    Synced {
+        version: Version,
+        snapshot: Arc<dyn Snapshot>,
+    },
     CommitFailed(String),
     Answered(Answer),
+    ClaimRead {
+        sink: usize,
+        result: Result<Option<Claim>, String>,
+    },
+    ClaimMoved {
+        sink: usize,
+        result: Result<ClaimMove, String>,
+    },
+    Retry,
+    /// Answered with why it may not be.
+    Skip {
+        partition: TopicPartition,
+        offset: Offset,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
     Stop,
 }
 
@@ -135,6 +154,18 @@ impl ProjectionDriver {
             }
             Message::CommitFailed(why) => Input::CommitFailed(why),
             Message::Answered(answer) => Input::Answer(answer),
+            Message::ClaimRead { sink, result } => Input::ClaimRead { sink, result },
+            Message::ClaimMoved { sink, result } => Input::ClaimMoved { sink, result },
+            Message::Retry => Input::Retry,
+            Message::Skip { partition, offset, answer } => {
+                let may = self.core.may_skip(&partition, offset);
+                let refused = may.is_err();
+                let _ = answer.send(may); // who asked may be gone
+                if refused {
+                    return;
+                }
+                Input::Skip { partition, offset }
+            }
             Message::Stop => Input::Stop,
         };
         self.feed(input, held);
@@ -168,6 +199,8 @@ impl ProjectionDriver {
             Action::Open(starts) => self.tell_reader(Command::Open(starts)),
             Action::Close(partition) => self.tell_reader(Command::Close(partition)),
             Action::Tell(offsets) => self.tell_reader(Command::Tell(offsets)),
+            Action::Look(partitions) => self.tell_reader(Command::Look(partitions)),
+            Action::Claim { sink, request } => self.claim(sink, request),
             Action::Fold { admission, careful } => {
                 let batch = held.current.take().expect("the core was told of it");
                 let (folded, batch) = self.folder.fold(batch, &admission, careful)?;
@@ -228,11 +261,27 @@ impl ProjectionDriver {
         });
     }
 
+    fn claim(&self, sink: usize, request: ClaimRequest) {
+        let (target, replies) = (self.sinks[sink].clone(), self.replies.clone());
+        self.tokio.spawn(async move {
+            let message = match request {
+                ClaimRequest::Read => Message::ClaimRead { sink, result: read_claim(&*target).await },
+                ClaimRequest::Move { from, to } => {
+                    Message::ClaimMoved { sink, result: move_claim(&*target, from, to).await }
+                }
+            };
+            let _ = replies.send(message); // nobody waits once the projection has ended
+        });
+    }
+
     fn report(&self, report: Report) {
         let projection = &*self.plan.projection.name;
         match report {
             Report::PartitionStopped { partition, offset, why } => {
                 tracing::error!(projection, %partition, %offset, why, "a partition stopped");
+            }
+            Report::LossAccepted { partition, what } => {
+                tracing::warn!(projection, %partition, what, "records are missing; going on without them");
             }
             Report::SinkStopped { sink, why } => tracing::error!(projection, %sink, why, "a sink stopped"),
             Report::Unwritable { sink, key, reason } => {

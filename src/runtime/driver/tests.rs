@@ -117,6 +117,7 @@ impl Machine {
             memory_max_bytes: 64 << 20,
             fold_threads,
             until_caught_up,
+            accept_loss: false,
             shutdown_timeout: MINUTE,
             start_timeout: MINUTE,
         }

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::event::{Offset, TopicPartition};
-use crate::runtime::decide::decide_offset;
+use crate::runtime::decide::{LogFacts, decide_offset};
 use crate::runtime::fold::record_hash;
 use crate::runtime::reader::{News, Reader};
 use crate::sources::{OffsetRange, Source, SourceError};
@@ -80,7 +80,8 @@ impl Reader {
             }
             Err(error) => return Err(error),
         };
-        let decided = decide_offset(Some(next), range, found).map(|_| ());
+        let log = LogFacts { stored: Some(next), range, found };
+        let decided = decide_offset(log, false).map(|_| ()).map_err(|missing| missing.what);
         let unproven = doubt.remade && found.is_none() && range.is_some_and(|range| doubt.next > range.beginning);
         Ok(Some(match decided {
             Ok(()) if unproven => Err("the topic was deleted and made again: this is another log".into()),

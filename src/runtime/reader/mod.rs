@@ -43,6 +43,8 @@ pub(crate) enum Command {
         starts: Vec<(TopicPartition, Offset)>,
     },
     Close(TopicPartition),
+    /// Says how the log stands against what was folded of these.
+    Look(Vec<(TopicPartition, NextOffset)>),
     /// A batch that has been folded.
     Recycle(RecordBatch),
     Tell(Vec<(TopicPartition, Offset)>),
@@ -95,6 +97,8 @@ pub(crate) struct Reader {
     doubts: Vec<Doubt>,
     /// The last record of each partition that was folded before the start or delivered since, with its hash.
     lasts: HashMap<TopicPartition, (Offset, [u8; 16])>,
+    /// Asked to be looked at.
+    unseen: Vec<(TopicPartition, NextOffset)>,
     buffers: Vec<RecordBatch>,
     rewinds: u32,
     looked_at: Instant,
@@ -124,6 +128,7 @@ impl Reader {
             unopened: Vec::new(),
             doubts: Vec::new(),
             lasts,
+            unseen: Vec::new(),
             buffers: (0..BUFFERS).map(|_| RecordBatch::default()).collect(),
             rewinds: 0,
             looked_at: now,
@@ -155,6 +160,7 @@ impl Reader {
                 self.doubts.retain(|doubt| doubt.partition != partition);
                 self.source.close(&partition);
             }
+            Command::Look(partitions) => self.unseen.extend(partitions),
             Command::Recycle(batch) => self.buffers.push(batch),
             Command::Tell(offsets) => self.source.told(&offsets),
         }
@@ -183,7 +189,8 @@ impl Reader {
     }
 
     fn next_at(&self, now: Instant) -> Instant {
-        let idle = self.buffers.is_empty() || (self.open.is_empty() && self.unopened.is_empty());
+        let idle =
+            self.buffers.is_empty() || (self.open.is_empty() && self.unopened.is_empty() && self.unseen.is_empty());
         let mut at = if self.starting.is_none() && idle { self.looked_at + LOOK_PAUSE } else { now };
         if let Some(look_at) = self.doubts.iter().map(|doubt| doubt.look_at).min() {
             at = at.min(look_at);
@@ -215,6 +222,11 @@ impl Reader {
                 self.open.retain(|(open, _)| *open != partition);
                 self.open.push((partition, start));
             }
+        }
+        while let Some((partition, next)) = self.unseen.last() {
+            let facts = partition_facts(&mut *self.source, partition, Some(*next))?;
+            self.unseen.pop();
+            self.news.push(News::Found(vec![facts]));
         }
         if now >= self.looked_at + LOOK_PAUSE {
             self.looked_at = now;

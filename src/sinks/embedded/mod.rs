@@ -106,6 +106,11 @@ impl DocumentSink for EmbeddedSink {
 }
 
 impl ClaimedTarget for EmbeddedSink {
+    /// Its directory is locked by this process.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn read_claim(&self) -> SinkFuture<'_, Result<Option<Claim>, SinkError>> {
         self.read_blocking(|documents, sink| documents.claim(sink))
     }

@@ -289,7 +289,7 @@ fn refusal(stored: Option<Version>, ours: Version) -> Option<Outcome> {
         Conflict::Duplicate => Some(Outcome::Duplicate),
         Conflict::Foreign => {
             let reason = format!("it holds version {}, above {ours}, which somebody else wrote", stored?);
-            Some(Outcome::Foreign { reason })
+            Some(Outcome::Foreign { reason, stored })
         }
     }
 }
