@@ -36,6 +36,7 @@ pub(super) enum Reading {
     UpTo {
         at: Offset,
         why: String,
+        at_event: bool,
     },
     Stopped {
         why: String,
@@ -84,21 +85,21 @@ impl Partition {
 
     /// Stops for good when it has reached the fault that is known.
     pub fn stop_when_reached(&mut self) -> Option<String> {
-        let Reading::UpTo { at, why } = &self.reading else { return None };
+        let Reading::UpTo { at, why, at_event } = &self.reading else { return None };
         if self.folded.offset < *at {
             return None;
         }
-        let why = why.clone();
-        self.reading = Reading::Stopped { why: why.clone(), at_event: true };
+        let (why, at_event) = (why.clone(), *at_event);
+        self.reading = Reading::Stopped { why: why.clone(), at_event };
         Some(why)
     }
 
     /// Forgets what no checkpoint covers. One that stopped further on is read up to there again.
     pub fn rewind(&mut self) {
-        if let Reading::Stopped { why } = &self.reading
+        if let Reading::Stopped { why, at_event } = &self.reading
             && self.folded.offset > self.synced.offset
         {
-            self.reading = Reading::UpTo { at: self.folded.offset, why: why.clone() };
+            self.reading = Reading::UpTo { at: self.folded.offset, why: why.clone(), at_event: *at_event };
         }
         self.folded = self.synced;
         self.cut = self.synced;

@@ -273,7 +273,7 @@ impl Core {
         if let Some(partition) = self.of_input(input)
             && partition.admits().is_some_and(|(_, to)| at < to)
         {
-            partition.reading = Reading::UpTo { at, why };
+            partition.reading = Reading::UpTo { at, why, at_event: true };
         }
     }
 

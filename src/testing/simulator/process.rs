@@ -89,16 +89,20 @@ impl Process {
         let snapshot = store.snapshot();
         let seed = setup.seed.wrapping_add(u64::from(number));
         let options = StartOptions {
+            process: crate::sinks::claim::ProcessId(1),
+            accept_loss: false,
+            start_timeout: Duration::from_secs(30),
             checkpoint_interval: setup.checkpoint_interval,
             until_caught_up: false,
             shutdown_timeout: Duration::from_secs(10),
             dirty_bytes_max: setup.hot_bytes_max,
             seed,
         };
-        let volatile = SINKS.map(|sink| sink == CACHE);
-        let facts = core_facts(&*store, &*snapshot, plan, &volatile, options).expect("memory can be read");
+        use crate::runtime::core::TargetTraits;
+        let of = |sink| TargetTraits { volatile: sink == CACHE, view: sink == CACHE, ..TargetTraits::default() };
+        let targets = SINKS.map(of);
+        let facts = core_facts(&*store, &*snapshot, plan, &targets, options).expect("memory can be read");
         let mut facts = facts?;
-        facts.core.sinks[CACHE].view = true;
         let generation = facts.core.generation;
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
         let program = FoldProgram::new(plan.clone(), generation, Arc::new(|_| None));
@@ -245,6 +249,7 @@ impl Process {
     fn act(&mut self, action: Action) -> Result<Option<Input>, Broken> {
         match action {
             Action::Open(starts) => self.command(Command::Open(starts)),
+            Action::Look(_) | Action::Claim { .. } => unreachable!("no claims here yet"),
             Action::Close(partition) => self.command(Command::Close(partition)),
             Action::Tell(offsets) => self.command(Command::Tell(offsets)),
             Action::Fold { admission, careful } => {
@@ -348,7 +353,7 @@ impl Process {
             return Some(batch);
         }
         let Publishing { sink, version, outcomes, walked_to, .. } = self.publishing.remove(index);
-        self.inbox.push_back(Message::Answered(Answer { sink, version, outcomes, walked_to, unreadable: None }));
+        self.inbox.push_back(Message::Answered(Answer { sink, version, outcomes, walked_to, ..Answer::default() }));
         None
     }
 

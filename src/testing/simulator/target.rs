@@ -54,7 +54,7 @@ impl Target {
                 return Ok(Outcome::Duplicate);
             }
             if held.version > write.version {
-                return Ok(Outcome::Foreign { reason: "a higher version is there".into() });
+                return Ok(Outcome::Foreign { reason: "a higher version is there".into(), stored: None });
             }
         }
         self.watch_content(write, body.as_deref())?;
