@@ -15,7 +15,9 @@ mod logging;
 mod new;
 mod produce;
 mod restore;
+mod retry;
 mod run;
+mod skip;
 mod status;
 mod test;
 
@@ -78,6 +80,10 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     /// Forget the state of a projection, so that it starts anew
     Drop(drop::Arguments),
+    /// Try again what has stopped of a projection
+    Retry(retry::Arguments),
+    /// Give up the event that a partition has stopped at
+    Skip(skip::Arguments),
     /// Write the state of a projection to a file
     Backup(backup::Arguments),
     /// Put the state of a projection back from a backup
@@ -100,6 +106,8 @@ impl Command {
             Command::Get(arguments) => get::run(&arguments, global),
             Command::DeadLetters(arguments) => dead_letters::run(&arguments, global),
             Command::Drop(arguments) => drop::run(&arguments, global),
+            Command::Retry(arguments) => retry::run(&arguments, global),
+            Command::Skip(arguments) => skip::run(&arguments, global),
             Command::Backup(arguments) => backup::run(&arguments, global),
             Command::Restore(arguments) => restore::run(&arguments, global),
             Command::Produce(arguments) => produce::run(&arguments, global),

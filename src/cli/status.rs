@@ -109,6 +109,10 @@ fn describe(report: &ProjectionReport) -> String {
         let trouble = sink.trouble.as_ref().map_or(String::new(), |trouble| format!(": {trouble}"));
         line(format!("  sink        {} {state}{trouble}", sink.name));
     }
+    let stopped = report.partitions.iter().any(|partition| partition.stopped.is_some());
+    if stopped || report.sinks.iter().any(|sink| sink.stopped) {
+        line(format!("  `projector retry {}` tries again what has stopped", report.name));
+    }
     text
 }
 

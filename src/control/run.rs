@@ -95,7 +95,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
 
     let before = bound.iter().map(|bound| counters(&*store.snapshot(), bound)).collect::<Result<_, StoreError>>()?;
     let sinks: Vec<_> = specs.iter().map(|spec| spec.sinks.clone()).collect();
-    let engine = Engine::start(options(config, &store, until_caught_up), specs, runtime.handle().clone())?;
+    let engine = Arc::new(Engine::start(options(config, &store, until_caught_up), specs, runtime.handle().clone())?);
     let statuses: Vec<_> = bound.iter().map(|bound| status(&engine, bound)).collect();
     let projections = bound.iter().zip(&statuses).zip(sinks).map(|((bound, status), sinks)| ServedProjection {
         plan: bound.plan.clone(),
@@ -107,6 +107,7 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
         projections: projections.collect(),
         store: store.clone(),
         backups: Backups::default(),
+        engine: Arc::downgrade(&engine),
         token,
     });
     let (stop_serving, stopped) = oneshot::channel::<()>();

@@ -180,3 +180,21 @@ pub(super) async fn progress(
     });
     Ok(Json(progress.unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_backup_of_a_projection_is_written_at_a_time() {
+        let backups = Backups::default();
+        let (accounts, orders) = (ProjectionName("accounts".into()), ProjectionName("orders".into()));
+        let first = backups.begin(&accounts).expect("it is the first");
+        let refused = backups.begin(&accounts).expect_err("it is the second");
+        assert!(format!("{refused:?}").contains("409"), "{refused:?}");
+        backups.begin(&orders).expect("it is another projection");
+        assert!(first.watch(BackupCounts::default()).is_continue());
+        drop(Waiting(first.clone()));
+        assert!(first.watch(BackupCounts::default()).is_break(), "nobody waits for it");
+    }
+}

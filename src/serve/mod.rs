@@ -13,20 +13,22 @@ mod health;
 mod metrics;
 mod projections;
 pub mod report;
+pub mod steering;
 #[cfg(test)]
 mod tests;
 mod wait;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::plan::Plan;
+use crate::runtime::Engine;
 use crate::runtime::progress::ProjectionStatus;
 use crate::serve::backup::Backups;
 use crate::sinks::DocumentSink;
@@ -38,6 +40,8 @@ pub struct Served {
     pub store: Arc<dyn Store>,
     /// Those that are being written.
     pub backups: Backups,
+    /// What runs them, until it stops.
+    pub engine: Weak<Engine>,
     /// The hash of the token that a request must carry, when there is one.
     pub token: Option<blake3::Hash>,
 }
@@ -81,6 +85,8 @@ fn router(served: Arc<Served>) -> Router {
         .route("/v1/projections/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/projections/{name}/dead-letters/{number}", get(dead_letters::one))
         .route("/v1/projections/{name}/backup", get(backup::progress).post(backup::make))
+        .route("/v1/projections/{name}/retry", post(steering::retry))
+        .route("/v1/projections/{name}/skip", post(steering::skip))
         .route("/metrics", get(metrics::all))
         .route_layer(middleware::from_fn_with_state(served.clone(), auth::check));
     // Those who ask whether we live have no token to give.

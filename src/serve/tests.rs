@@ -175,8 +175,13 @@ impl Server {
         let sinks: Vec<Arc<dyn DocumentSink>> = vec![Arc::new(Fixed(documents)), Arc::new(Fixed(BTreeMap::new()))];
         let projection = ServedProjection { plan: Arc::new(plan()), status: watched, sinks };
         let token = token.map(|token| blake3::hash(token.as_bytes()));
-        let served =
-            Arc::new(Served { projections: vec![projection], store: store(), backups: Backups::default(), token });
+        let served = Arc::new(Served {
+            projections: vec![projection],
+            store: store(),
+            backups: Backups::default(),
+            engine: Weak::new(),
+            token,
+        });
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -190,6 +195,17 @@ impl Server {
     fn get(&self, path: &str) -> (u16, String) {
         let (status, _, body) = self.get_with(path, &[]);
         (status, body)
+    }
+
+    /// Status and body of a POST.
+    fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
+        let mut request = agent.post(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.send(body).unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
     /// Status, ETag and body.
@@ -338,4 +354,89 @@ fn a_token_guards_all_but_health() {
 fn what_is_not_there_is_refused_in_json() {
     let server = Server::start(None);
     assert_eq!(server.get("/v2"), (404, r#"{"error":"there is nothing at /v2"}"#.into()));
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[test]
+fn a_backup_is_written_and_shown() {
+    let server = Server::start(None);
+    let dir = tempfile::tempdir().unwrap();
+    let path = "/v1/projections/accounts/backup";
+    assert!(server.get("/v1/projections/accounts").1.contains(r#""backup_at":null,"backup_age_s":null"#));
+    assert_eq!(server.get(path), (200, r#"{"running":false,"rows":0,"bytes":0}"#.into()));
+    let order = format!(r#"{{"directory":"{}"}}"#, dir.path().join("new").display());
+    let (code, body) = server.post(path, &[JSON], &order);
+    let report: backup::BackupReport = serde_json::from_str(&body).expect("a report");
+    assert_eq!((code, report.projection.as_str(), report.version, report.dead_letters), (200, "accounts", 1, 1));
+    assert_eq!(report.file, dir.path().join("new/accounts-1.backup"));
+    assert_eq!(std::fs::metadata(&report.file).unwrap().len(), report.bytes);
+    let shown: report::ProjectionReport =
+        serde_json::from_str(&server.get("/v1/projections/accounts").1).expect("a report");
+    assert_eq!((shown.backup_at, shown.backup_age_s.is_some()), (Some(report.made_at), true));
+    assert!(server.get("/metrics").1.contains("projector_backup_age_seconds{projection=\"accounts\"} "));
+    assert!(server.get(path).1.contains("false"), "the next one may be made");
+
+    let refused = |name: &str, body: &str| server.post(&format!("/v1/projections/{name}/backup"), &[JSON], body);
+    assert_eq!(refused("accounts", r#"{"directory":"new"}"#).0, 400);
+    assert_eq!(refused("accounts", r#"{"directory":"/tmp","x":1}"#).0, 422);
+    assert_eq!(refused("nope", &order), (404, r#"{"error":"no projection `nope` has state here"}"#.into()));
+    std::fs::write(&report.file, "mine").unwrap();
+    assert_eq!(refused("accounts", &order).0, 409);
+}
+
+#[test]
+fn no_page_of_another_site_changes_anything() {
+    let server = Server::start(None);
+    let path = "/v1/projections/accounts/retry";
+    // There is no engine behind this server: 503 says that the request was let through.
+    let host = |name: &str| server.post(path, &[JSON, ("host", name)], "{}").0;
+    assert_eq!([host("localhost:7070"), host("127.0.0.1"), host("[::1]:7070"), host("LOCALHOST")], [503; 4]);
+    assert_eq!([host("evil.example"), host("127.0.0.1.evil.example:7070"), host("localhost.evil.example")], [403; 3]);
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+        assert_eq!(server.post(path, &[("content-type", kind)], "{}").0, 415, "{kind}");
+    }
+    assert_eq!(server.post(path, &[("content-type", "application/json; charset=utf-8")], "{}").0, 503);
+    assert_eq!(server.get(path).0, 405);
+
+    let guarded = Server::start(Some("hunter2"));
+    assert_eq!(guarded.post(path, &[JSON], "{}").0, 401);
+    let token = ("authorization", "Bearer hunter2");
+    assert_eq!(guarded.post(path, &[token], "{}").0, 415);
+    assert_eq!(guarded.post(path, &[JSON, token, ("host", "projector.internal")], "{}").0, 503);
+}
+
+#[test]
+fn a_skip_names_one_event_of_a_projection_that_runs() {
+    let server = Server::start(None);
+    let skip = |name: &str, body: &str| server.post(&format!("/v1/projections/{name}/skip"), &[JSON], body).0;
+    assert_eq!(skip("accounts", r#"{"topic":"bank","partition":0,"offset":5}"#), 503);
+    assert_eq!(skip("nope", r#"{"topic":"bank","partition":0,"offset":5}"#), 404);
+    assert_eq!(skip("accounts", r#"{"topic":"bank","partition":0}"#), 422);
+    assert_eq!(skip("accounts", r#"{"topic":"bank","partition":0,"offset":5,"all":true}"#), 422);
+    assert_eq!(skip("accounts", "bank/0@5"), 400);
+}
+
+#[test]
+fn retention_shows_how_far_it_is_and_what_it_took() {
+    let server = Server::start(None);
+    let shown = || {
+        let (_, body) = server.get("/v1/projections/accounts");
+        let report: report::ProjectionReport = serde_json::from_str(&body).expect("a report");
+        let partition = report.partitions.into_iter().next().expect("a partition");
+        (partition.beginning, partition.retention_headroom_events, report.state_cannot_be_rebuilt)
+    };
+    assert_eq!(shown(), (Some(2), Some(3), Some(true)));
+    let (_, metrics) = server.get("/metrics");
+    let headroom = "projector_retention_headroom_events{projection=\"accounts\",topic=\"bank\",partition=\"0\"} 3";
+    assert!(metrics.lines().any(|line| line == headroom), "{metrics}");
+    let begins_at = |beginning: Option<i64>| {
+        let mut status = status(5, 40, 40);
+        status.partitions[0].beginning = beginning.map(Offset);
+        server.status.send_replace(Arc::new(status));
+        shown()
+    };
+    assert_eq!(begins_at(Some(0)), (Some(0), Some(5), Some(false)));
+    assert_eq!(begins_at(Some(9)), (Some(9), Some(0), Some(true)));
+    assert_eq!(begins_at(None), (None, None, None));
 }

@@ -1,10 +1,12 @@
 //! The binary, run as a user runs it: what it prints, what it answers, and the code it ends with.
 
+mod backup;
 mod binding;
 mod configuration;
 mod files;
 mod live;
 mod run;
+mod stopped;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use ureq::Body;
 use ureq::http::Response;
 
 use crate::control::access::{AccessError, DocumentQuery};
 use crate::control::config::{HttpConfig, Secret};
+use crate::event::RecordPlace;
 use crate::serve::backup::{BackupOrder, BackupProgress, BackupReport};
 use crate::serve::dead_letters::DeadLetterPage;
 use crate::serve::report::ProjectionReport;
+use crate::serve::steering::SkipOrder;
 
 /// How long the engine may take to answer: it waits for an offset for at most a minute.
 const ANSWER_MAX: Duration = Duration::from_secs(70);
@@ -106,6 +109,16 @@ impl EngineClient {
                 }
             }
         })
+    }
+
+    pub fn retry(&self, name: &str) -> Result<(), AccessError> {
+        let path = format!("/v1/projections/{}/retry", encoded(name));
+        self.post::<_, Value>(&path, &json!({}), Some(ANSWER_MAX)).map(drop)
+    }
+
+    pub fn skip(&self, name: &str, event: &RecordPlace) -> Result<(), AccessError> {
+        let path = format!("/v1/projections/{}/skip", encoded(name));
+        self.post::<_, Value>(&path, &SkipOrder::from(event), Some(ANSWER_MAX)).map(drop)
     }
 
     fn post<B: Serialize, T: DeserializeOwned>(

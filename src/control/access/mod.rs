@@ -5,11 +5,12 @@
 
 mod engine;
 mod rest;
+mod skip;
 
 use std::path::Path;
 
 use crate::control::config::Config;
-use crate::event::ProjectionName;
+use crate::event::{ProjectionName, RecordPlace};
 use crate::serve::backup::{BackupProgress, BackupReport};
 use crate::serve::dead_letters::{DeadLetterPage, DeadLetterReport};
 use crate::serve::report::ProjectionReport;
@@ -40,6 +41,14 @@ pub struct DocumentQuery<'a> {
     /// `topic/partition@offset`: only an engine that runs can wait for one.
     pub wait: Option<&'a str>,
     pub timeout: Option<&'a str>,
+}
+
+/// What became of a wish to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    Now,
+    /// Nothing runs, and a run begins by trying everything.
+    AtTheNextRun,
 }
 
 /// Why a question got no answer.
@@ -151,6 +160,24 @@ impl Access {
         };
         rest.restore(&file, watch)?;
         Ok(file.into())
+    }
+
+    /// Tries again what has stopped.
+    pub fn retry(&self, name: &str) -> Result<Retried, AccessError> {
+        match &self.holder {
+            Holder::Engine(engine) => engine.retry(name).map(|()| Retried::Now),
+            Holder::Rest(rest) => rest.known(name).map(|_| Retried::AtTheNextRun),
+            Holder::Nobody => Err(unknown(name)),
+        }
+    }
+
+    /// Gives up the event that a partition has stopped at.
+    pub fn skip(&self, name: &str, event: &RecordPlace) -> Result<(), AccessError> {
+        match &self.holder {
+            Holder::Engine(engine) => engine.skip(name, event),
+            Holder::Rest(rest) => rest.skip(name, event),
+            Holder::Nobody => Err(unknown(name)),
+        }
     }
 
     /// Forgets all that is known of a projection. An engine may be working on it: then nothing is done.

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::control::access::engine::EngineClient;
+use crate::control::access::skip::skip;
 use crate::control::access::{AccessError, DocumentQuery, unknown};
 use crate::control::config::{Config, Connection};
-use crate::event::ProjectionName;
+use crate::event::{ProjectionName, RecordPlace};
 use crate::serve::backup::{self, BackupProgress, BackupReport};
 use crate::serve::dead_letters::{DeadLetterPage, DeadLetterReport};
 use crate::serve::report::ProjectionReport;
@@ -116,6 +117,10 @@ impl StateAtRest {
         Ok(self.store.restore(file, &mut told(watch))?)
     }
 
+    pub fn skip(&self, name: &str, event: &RecordPlace) -> Result<(), AccessError> {
+        skip(&self.store, &ProjectionName(name.into()), event)
+    }
+
     pub fn knows(&self, projection: &ProjectionName) -> Result<bool, AccessError> {
         Ok(self.store.snapshot().projection(projection)?.is_some())
     }
@@ -135,7 +140,7 @@ impl StateAtRest {
         if found { Ok(()) } else { Err(unknown(name)) }
     }
 
-    fn known(&self, name: &str) -> Result<ProjectionName, AccessError> {
+    pub fn known(&self, name: &str) -> Result<ProjectionName, AccessError> {
         let projection = ProjectionName(name.into());
         match self.store.snapshot().projection(&projection)? {
             Some(_) => Ok(projection),

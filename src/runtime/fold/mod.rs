@@ -229,7 +229,7 @@ impl Folder {
             match self.program.action(fault.class) {
                 FaultAction::Fail => {
                     if !folded.stops.iter().any(|(input, ..)| *input == record.input) {
-                        let why = self.describe(fault, batch, *index);
+                        let why = self.describe_stop(fault, batch, *index);
                         folded.stops.push((record.input, record.offset, why));
                     }
                 }
@@ -248,6 +248,14 @@ impl Folder {
             let first = self.describe(fault, batch, *index);
             tracing::warn!(projection = %self.program.plan.projection.name, skipped, first, "events were skipped");
         }
+    }
+
+    /// A fault that stops its partition, with what can be done about it.
+    fn describe_stop(&self, fault: &Fault, batch: &RecordBatch, index: u32) -> String {
+        let record = batch.record(index as usize);
+        let (name, place) = (&self.program.plan.projection.name, record.source);
+        let event = self.describe(fault, batch, index);
+        format!("{event}\n  to go on without this event: `projector skip {name} {place}@{}`", record.offset)
     }
 
     /// A fault as shown to people.

@@ -1,0 +1,69 @@
+//! `POST /v1/projections/{name}/retry` and `/skip`: what an operator asks of a projection that has stopped somewhere.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::event::{Offset, RecordPlace, TopicPartition};
+use crate::runtime::Engine;
+use crate::serve::Served;
+use crate::serve::answer::Refusal;
+
+/// The event to give up.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkipOrder {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl From<&RecordPlace> for SkipOrder {
+    fn from(place: &RecordPlace) -> SkipOrder {
+        let RecordPlace { partition, offset } = place;
+        SkipOrder { topic: partition.topic.to_string(), partition: partition.partition, offset: offset.0 }
+    }
+}
+
+/// Tries again what has stopped. Whether it goes on now shows in the status.
+pub(super) async fn retry(
+    State(served): State<Arc<Served>>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Path(name) = name?;
+    served.projection(&name)?;
+    if engine(&served)?.retry(&name) {
+        Ok(Json(json!({ "retried": name })))
+    } else {
+        Err(Refusal::new(StatusCode::CONFLICT, has_ended(&name)))
+    }
+}
+
+/// Gives up the event that a partition has stopped at, and no other.
+pub(super) async fn skip(
+    State(served): State<Arc<Served>>,
+    name: Result<Path<String>, PathRejection>,
+    order: Result<Json<SkipOrder>, JsonRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let (Path(name), Json(SkipOrder { topic, partition, offset })) = (name?, order?);
+    served.projection(&name)?;
+    let partition = TopicPartition { topic: topic.into(), partition };
+    let place = RecordPlace { partition, offset: Offset(offset) };
+    let skipped = engine(&served)?.skip(&name, place.partition.clone(), place.offset).await;
+    skipped.map_err(|why| Refusal::new(StatusCode::CONFLICT, why))?;
+    Ok(Json(json!({ "skipped": place.to_string() })))
+}
+
+fn engine(served: &Served) -> Result<Arc<Engine>, Refusal> {
+    let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the engine is stopping");
+    served.engine.upgrade().ok_or_else(stopping)
+}
+
+fn has_ended(name: &str) -> String {
+    format!("`{name}` has ended in this engine: it is tried again when the engine is started again")
+}
