@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod cli;
+mod disk;
 mod examples;
 mod kafka;
 mod language;

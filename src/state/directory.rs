@@ -201,8 +201,8 @@ fn damaged(path: &Path, what: String) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), what }
 }
 
-fn failed(path: &Path, action: &'static str, source: io::Error) -> StoreError {
-    StoreError::Io { path: path.to_owned(), action, source }
+fn failed(path: &Path, action: &'static str, cause: io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), action, cause }
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 //! `_proj`. Every test prints its seed and takes one from `PROJECTOR_TEST_SEED`.
 
 mod engine;
-mod fold;
-mod kafka;
-mod kill;
-mod ledger;
-mod log;
-mod random;
+pub mod fold;
+pub mod kafka;
+pub mod kill;
+pub mod ledger;
+pub mod log;
+pub mod random;
 mod redelivery;
-mod story;
+pub mod story;

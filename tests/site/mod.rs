@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -24,6 +24,8 @@ pub struct Site {
     /// What it runs.
     projections: PathBuf,
     port: u16,
+    /// Given to `run` and `catch_up`, and to no other command.
+    environment: BTreeMap<String, String>,
 }
 
 /// A running `projector run`; killed when dropped.
@@ -46,20 +48,37 @@ impl Site {
              [http]\nlisten = \"127.0.0.1:{port}\"\n"
         );
         fs::write(dir.join("projector.toml"), config).expect("a configuration");
-        Site { dir: dir.to_owned(), projections: projections.to_owned(), port }
+        Site { dir: dir.to_owned(), projections: projections.to_owned(), port, environment: BTreeMap::new() }
+    }
+
+    /// Where its configuration and, unless it says otherwise, its state lie.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What runs find in their environment beside what there is.
+    pub fn environment(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.environment
     }
 
     /// `projector run`, which goes on until it is stopped.
     pub fn run(&self) -> Running {
-        let child = self.command(&["run", "--no-watch"]).arg(&self.projections).spawn().expect("the binary starts");
+        let mut command = self.command(&["run", "--no-watch"]);
+        let child = command.envs(&self.environment).arg(&self.projections).spawn().expect("the binary starts");
         Running { child }
     }
 
-    /// `projector run --until-caught-up`, to its end.
+    /// `projector run --until-caught-up`, to its end, which must be good.
     pub fn catch_up(&self) {
-        let status =
-            self.command(&["run", "--until-caught-up"]).arg(&self.projections).status().expect("the binary starts");
-        assert!(status.success(), "projector run --until-caught-up ended with {status}; {}", self.stderr());
+        let (status, said) = self.try_to_catch_up();
+        assert!(status.success(), "projector run --until-caught-up ended with {status}; it said:\n{said}");
+    }
+
+    /// `projector run --until-caught-up`, to its end, and what it said on stderr.
+    pub fn try_to_catch_up(&self) -> (ExitStatus, String) {
+        let mut command = self.command(&["run", "--until-caught-up"]);
+        let status = command.envs(&self.environment).arg(&self.projections).status().expect("the binary starts");
+        (status, fs::read_to_string(self.dir.join("stderr")).unwrap_or_default())
     }
 
     /// Runs another command to its end and keeps what it said.
@@ -142,7 +161,8 @@ impl Site {
         command
     }
 
-    fn stderr(&self) -> String {
+    /// What the last command said on stderr.
+    pub fn stderr(&self) -> String {
         let text = fs::read_to_string(self.dir.join("stderr")).unwrap_or_default();
         format!("it said:\n{text}")
     }

@@ -85,7 +85,7 @@ fn mark(tables: &Tables) -> Result<(), StoreError> {
 /// Refuses a database that lacks the file in which a keyspace says what belongs to it: opened, it would begin that keyspace
 /// anew and tidy up the others.
 fn look_for_keyspaces(database: &Path) -> Result<(), StoreError> {
-    let read = |error| StoreError::Io { path: database.to_owned(), action: "read", source: error };
+    let read = |error| StoreError::Io { path: database.to_owned(), action: "read", cause: error };
     let keyspaces = std::fs::read_dir(database.join("keyspaces")).map_err(read)?;
     for keyspace in keyspaces {
         let current = keyspace.map_err(read)?.path().join("current");

@@ -18,7 +18,7 @@ pub fn read(directory: &Path) -> Result<u64, StoreError> {
     let text = match fs::read_to_string(directory.join(STARTS)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(StoreError::Io { path: directory.to_owned(), action: "read", source: error }),
+        Err(error) => return Err(StoreError::Io { path: directory.to_owned(), action: "read", cause: error }),
     };
     let starts = text.strip_suffix('\n').and_then(|number| number.parse().ok());
     starts.ok_or_else(|| damaged(directory, format!("its `{STARTS}` file holds no number")))

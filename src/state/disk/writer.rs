@@ -100,8 +100,7 @@ impl Writer {
     }
 
     pub fn poison(&mut self, error: &StoreError) {
-        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-        self.poison_with(format!("{error}{source}"));
+        self.poison_with(error.to_string());
     }
 
     pub fn poison_with(&mut self, reason: String) {
