@@ -1,8 +1,8 @@
 //! A path → a directory that is ours: created once, locked, of a known format, with an identity.
 //!
 //! The file `FORMAT` says what the directory holds, in which format, and the random id it was given when it was made; it is
-//! written whole (new file, sync, rename, sync of the directory) before anything else. What cannot be understood is refused
-//! and left as it is. What lies beside `FORMAT` and `LOCK` is the owner's.
+//! written whole (new file, sync, rename, sync of the directory) before anything else, with its checksum as the last line.
+//! What cannot be understood is refused and left as it is. What lies beside `FORMAT` and `LOCK` is the owner's.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -118,7 +118,7 @@ enum Trouble {
     Damaged(String),
 }
 
-/// Three lines: the kind, `format N`, `id HEX`. Of a newer format only the first two are known.
+/// Three lines: the kind, `format N`, `id HEX`; then the checksum. Of a newer format only the first two are known.
 fn parse_format(bytes: &[u8], contents: Contents) -> Result<StoreId, Trouble> {
     let damaged = |what: &str| Trouble::Damaged(format!("its `{FORMAT}` file {what}"));
     let text = std::str::from_utf8(bytes).map_err(|_| damaged("is not text"))?;
@@ -132,6 +132,9 @@ fn parse_format(bytes: &[u8], contents: Contents) -> Result<StoreId, Trouble> {
         newer if newer > contents.format => return Err(Trouble::Newer(newer)),
         0 => return Err(damaged("has no format number")),
         _ => {}
+    }
+    if unseal(text).is_none() {
+        return Err(damaged("is not what was written"));
     }
     let id = next()?.strip_prefix("id ").filter(|id| id.len() == 32).and_then(|id| u128::from_str_radix(id, 16).ok());
     id.map(StoreId).ok_or_else(|| damaged("has no id"))
@@ -148,12 +151,24 @@ fn create_format(path: &Path, contents: Contents) -> Result<StoreId, StoreError>
     Ok(id)
 }
 
-/// Writes a file whole or not at all, and so that it lasts.
+/// A text with a last line that holds its checksum.
+pub(crate) fn seal(text: &str) -> String {
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    format!("{text}sum {}\n", &hash[..16])
+}
+
+/// The text that was sealed, if this is it.
+pub(crate) fn unseal(sealed: &str) -> Option<&str> {
+    let text = &sealed[..sealed.strip_suffix('\n')?.rfind('\n')? + 1];
+    (seal(text) == sealed).then_some(text)
+}
+
+/// Writes a file whole or not at all, sealed, and so that it lasts.
 pub(crate) fn write_file(path: &Path, name: &str, text: &str) -> Result<(), StoreError> {
     let write = || -> io::Result<()> {
         let new = path.join(format!("{name}.new"));
         let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(seal(text).as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path.join(name))?;
         sync_directory(path)
@@ -249,7 +264,7 @@ mod tests {
     fn an_older_format_is_read_and_a_newer_one_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FORMAT);
-        fs::write(&path, format!("projector state\nformat 1\nid {:032x}\n", 7)).unwrap();
+        fs::write(&path, seal(&format!("projector state\nformat 1\nid {:032x}\n", 7))).unwrap();
         assert_eq!(Directory::open(dir.path(), CONTENTS).unwrap().id, StoreId(7));
         fs::remove_file(dir.path().join(LOCK)).unwrap();
 
@@ -262,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_broken_format_is_damage_and_left_alone() {
-        let whole = format!("projector state\nformat 2\nid {:032x}\n", 7).into_bytes();
+        let whole = seal(&format!("projector state\nformat 2\nid {:032x}\n", 7)).into_bytes();
         let dir = tempfile::tempdir().unwrap();
         let garbage =
             [&b"\xff\xfe"[..], b"projector documents\nformat 2\nid 0\n", b"projector state\nformat 0\nid 0\n"];
@@ -275,11 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn no_bit_of_a_format_may_flip() {
+        let whole = seal(&format!("projector state\nformat 2\nid {:032x}\n", 7)).into_bytes();
+        let dir = tempfile::tempdir().unwrap();
+        for bit in 0..8 * whole.len() {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(dir.path().join(FORMAT), flipped).unwrap();
+            let opened = Directory::open(dir.path(), CONTENTS);
+            assert!(matches!(opened, Err(StoreError::Damaged { .. } | StoreError::NewerFormat { .. })), "{opened:?}");
+        }
+    }
+
+    #[test]
     fn contents_without_a_format_are_damage() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("rows")).unwrap();
         let error = Directory::open(dir.path(), CONTENTS).unwrap_err();
-        assert!(error.to_string().ends_with("it holds `rows` but no `FORMAT` file"), "{error}");
+        assert!(error.to_string().contains("it holds `rows` but no `FORMAT` file;"), "{error}");
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub enum StoreError {
         /// What the database says.
         cause: String,
     },
-    #[error("a checkpoint could not be written: {reason}; nothing more is written until a restart")]
+    /// What failed first. What is on disk after a failed write, only a start finds out.
+    #[error("nothing more is written: {reason}")]
     Poisoned { reason: String },
     /// A broken invariant of the caller: nothing of the round was written.
     #[error("a checkpoint of `{projection}` is out of order: {what}")]
@@ -59,6 +60,7 @@ impl StoreError {
         let path = path.to_owned();
         match refusal_of_the_disk(&error) {
             Some(cause) => StoreError::Io { path, action, cause },
+            None if action == "read" => StoreError::Damaged { path, what: error.to_string() },
             None => StoreError::Database { path, action, cause: error.to_string() },
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod backup;
 mod bytes;
+pub(crate) mod database;
 pub(crate) mod directory;
 mod disk;
 mod error;

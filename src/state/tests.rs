@@ -728,3 +728,81 @@ fn a_database_that_lost_a_file_or_its_content_is_refused() {
     }
     assert!(refused > 0);
 }
+
+/// Cuts off most of the zeros that journals are made with, so that copies are small.
+fn shorten_journals(dir: &Path) {
+    for file in files_below(dir).iter().filter(|file| file.extension().is_some_and(|ext| ext == "jnl")) {
+        let bytes = std::fs::read(file).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        std::fs::write(file, &bytes[..bytes.len().min(used + 600)]).unwrap();
+    }
+}
+
+/// A store with tables, several batches in its journal, and all kinds of entries; open.
+fn lived_in_store(dir: &Path) -> DiskStore {
+    let store = DiskStore::open(dir, OPTIONS).unwrap();
+    for n in 1..=12 {
+        store.commit(&nth_round(n)).unwrap();
+        if n % 5 == 0 {
+            store.write_tables();
+        }
+    }
+    store
+}
+
+/// What a store of `lived_in_store` must hold, read to the end; an error when it says that it cannot.
+fn read_everything(store: &DiskStore) -> Result<u64, StoreError> {
+    let snapshot = store.snapshot();
+    for generation in [Generation(1), Generation(2)] {
+        snapshot.rows(generation, "", None, &mut |_, _| std::ops::ControlFlow::Continue(()))?;
+        snapshot.changed_since(generation, Version(1))?;
+    }
+    snapshot.dead_letters(&name("orders"), 0, usize::MAX)?;
+    Ok(whole_prefix(store))
+}
+
+#[test]
+fn a_flipped_bit_is_refused_or_changes_nothing() {
+    let seed = std::env::var("PROJECTOR_TEST_SEED").ok().map_or(0x5eed, |seed| seed.parse().unwrap());
+    println!("PROJECTOR_TEST_SEED={seed}");
+    let mut state: u64 = seed;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize
+    };
+    let (closed, live) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(lived_in_store(closed.path()));
+    let running = tempfile::tempdir().unwrap();
+    let store = lived_in_store(running.path());
+    copy_all(running.path(), live.path());
+    drop(store);
+    [&closed, &live].iter().for_each(|dir| shorten_journals(dir.path()));
+    let (mut refused, mut unchanged) = (0, 0);
+    for dir in [closed.path(), live.path()] {
+        for file in files_below(dir) {
+            let whole = std::fs::read(&file).unwrap();
+            let used = whole.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            for _ in 0..if file.extension().is_some_and(|ext| ext == "jnl") { 60 } else { 12 } {
+                let bit = random() % (8 * used.max(1));
+                let copy = tempfile::tempdir().unwrap();
+                copy_all(dir, copy.path());
+                let name = file.strip_prefix(dir).unwrap();
+                let mut bytes = whole.clone();
+                let Some(byte) = bytes.get_mut(bit / 8) else { continue };
+                *byte ^= 1 << (bit % 8);
+                std::fs::write(copy.path().join(name), bytes).unwrap();
+                let found = DiskStore::open(copy.path(), OPTIONS).and_then(|store| read_everything(&store));
+                match found {
+                    Ok(12) => unchanged += 1,
+                    Ok(n) => panic!("with bit {bit} of {name:?} flipped only {n} of 12 rounds are there"),
+                    Err(error) => {
+                        assert!(error.to_string().contains(copy.path().to_str().unwrap()), "{name:?}: {error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{refused} flips were refused, {unchanged} changed nothing");
+    assert!(refused > 100, "{refused}");
+}

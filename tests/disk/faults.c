@@ -337,7 +337,8 @@ int mkdir(const char *path, mode_t mode) {
     if (read_only) return denied(EROFS);
     pthread_mutex_lock(&lock);
     int done = (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
-    if (!done) note(CREATE, parent_of(path), inode_of(path), 0, path, strlen(path));
+    /* The directory itself lies in one that is not watched. */
+    if (!done && path[below_length]) note(CREATE, parent_of(path), inode_of(path), 0, path, strlen(path));
     pthread_mutex_unlock(&lock);
     return done;
 }

@@ -48,7 +48,8 @@ pub fn cut(dir: &Path, log: &Path, random: &mut Random) -> Lost {
     let mut lost = Lost::default();
     take_back_names(log, &records, &syncs, random, &mut lost);
     let paths = paths(dir);
-    let inodes: BTreeSet<u64> = records.iter().filter(|record| record.kind == WRITE).map(|record| record.inode).collect();
+    let inodes: BTreeSet<u64> =
+        records.iter().filter(|record| record.kind == WRITE).map(|record| record.inode).collect();
     for inode in inodes {
         let writes = records.iter().filter(|record| record.kind == WRITE && record.inode == inode);
         // A file that is gone was removed for good.
@@ -94,13 +95,7 @@ impl Syncs {
     }
 }
 
-fn take_back_names(
-    log: &Path,
-    records: &[Record],
-    syncs: &Syncs,
-    random: &mut Random,
-    lost: &mut Lost,
-) {
+fn take_back_names(log: &Path, records: &[Record], syncs: &Syncs, random: &mut Random, lost: &mut Lost) {
     let named = records.iter().filter(|record| matches!(record.kind, CREATE | RENAME | UNLINK));
     let unsynced: Vec<&Record> = named.filter(|record| !syncs.cover(record)).collect();
     let mut kept: BTreeMap<u64, usize> = BTreeMap::new();
@@ -214,7 +209,10 @@ fn paths(dir: &Path) -> BTreeMap<u64, PathBuf> {
             if entry.file_type().expect("a type").is_dir() {
                 open.push(entry.path());
             } else {
-                found.insert(File::open(entry.path()).expect("readable").metadata().expect("readable").ino(), entry.path());
+                found.insert(
+                    File::open(entry.path()).expect("readable").metadata().expect("readable").ino(),
+                    entry.path(),
+                );
             }
         }
     }

@@ -77,7 +77,8 @@ fn kill_over_a_log(seed: u64, cuts_power: bool) {
 
 fn kill_and_compare(seed: u64, scene: Scene<'_>, feed: &mut dyn Feed) {
     let began = Instant::now();
-    let kills = std::env::var("PROJECTOR_KILLS").map_or(KILLS, |kills| kills.parse().expect("PROJECTOR_KILLS is a number"));
+    let kills =
+        std::env::var("PROJECTOR_KILLS").map_or(KILLS, |kills| kills.parse().expect("PROJECTOR_KILLS is a number"));
     let records_a_kill = RECORDS.div_ceil(kills).max(RECORDS_A_KILL_MIN);
     let story = tell(seed, records_a_kill * kills);
     let mut killer = Killer::new(seed, &scene);
@@ -91,7 +92,10 @@ fn kill_and_compare(seed: u64, scene: Scene<'_>, feed: &mut dyn Feed) {
         }
     }
     println!("{}, {:.1} kills a second", killer.summary(), kills as f64 / began.elapsed().as_secs_f64());
-    assert!(killer.in_the_middle >= kills / 4, "too few kills interrupted anything: the pauses do not fit this machine");
+    assert!(
+        killer.in_the_middle >= kills / 4,
+        "too few kills interrupted anything: the pauses do not fit this machine"
+    );
     feed.finish();
     killer.site.catch_up();
     compare_at_the_end(&scene, &killer.site, &story);

@@ -116,7 +116,7 @@ impl Site {
     pub fn wait_until(&self, what: &str, running: &mut Running, condition: impl Fn() -> bool) {
         let give_up = Instant::now() + PATIENCE;
         while !condition() {
-            if let Some(status) = running.child.try_wait().expect("a child to ask") {
+            if let Some(status) = running.ended() {
                 panic!("the run ended with {status} before it was {what}; {}", self.stderr());
             }
             assert!(Instant::now() < give_up, "not {what} in {PATIENCE:?}; {}", self.stderr());
@@ -169,9 +169,14 @@ impl Site {
 }
 
 impl Running {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child to ask")
+    }
+
     /// SIGKILL: no signal handler runs, nothing is flushed.
     pub fn kill(mut self) {
-        assert!(self.child.try_wait().expect("a child to ask").is_none(), "the run had ended by itself");
+        assert!(self.ended().is_none(), "the run had ended by itself");
         self.child.kill().expect("a process of our own");
         self.child.wait().expect("a child to wait for");
     }
@@ -196,14 +201,36 @@ pub struct Progress {
     /// How many events were folded, dropped, set aside…: each is counted once in the life of the state.
     pub events: BTreeMap<String, u64>,
     partitions: Vec<PartitionProgress>,
+    /// Why it stopped.
+    reason: Option<String>,
+    #[serde(default)]
+    sinks: Vec<SinkProgress>,
 }
 
 #[derive(Debug, Deserialize)]
 struct PartitionProgress {
     next_offset: u64,
+    caught_up: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SinkProgress {
+    owed: Option<u64>,
+    trouble: Option<String>,
 }
 
 impl Progress {
+    /// What stopped it, or keeps a sink from its documents.
+    pub fn trouble(&self) -> Option<&str> {
+        let troubles = self.sinks.iter().filter_map(|sink| sink.trouble.as_deref());
+        self.reason.as_deref().into_iter().chain(troubles).next()
+    }
+
+    /// Whether everything in the log is folded and every sink has it.
+    pub fn is_done(&self) -> bool {
+        let caught_up = self.partitions.iter().all(|partition| partition.caught_up == Some(true));
+        caught_up && !self.partitions.is_empty() && self.sinks.iter().all(|sink| sink.owed == Some(0))
+    }
     /// How many records it has passed, as its synced offsets say.
     pub fn passed(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.next_offset).sum()

@@ -5,15 +5,16 @@
 //! once one was made; and marks of sinks being dropped.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 
 use crate::event::{ProjectionName, Version};
 use crate::sinks::claim::Claim;
 use crate::sinks::embedded::record;
 use crate::sinks::{DocumentPage, StoredDocument};
 use crate::state::StoreError;
+use crate::state::database;
 use crate::state::directory::{Contents, Directory, make_folder};
 
 const CONTENTS: Contents = Contents { kind: "projector documents", format: 1, folder: DATABASE };
@@ -45,6 +46,8 @@ pub struct Documents {
     sinks: Keyspace,
     /// Held while a sink gets its number.
     naming: Mutex<()>,
+    /// Why a write failed; after it the database takes no other.
+    failed: OnceLock<String>,
     // ORDER: the last field: the directory is unlocked after the database is closed.
     _directory: Directory,
 }
@@ -55,7 +58,16 @@ impl Documents {
         let database = make_folder(path, DATABASE, |new| open_database(new).map(drop))?;
         let (db, [documents, deleted, sinks]) = open_database(&database)?;
         let naming = Mutex::new(());
-        let opened = Documents { path: database, db, documents, deleted, sinks, naming, _directory: directory };
+        let opened = Documents {
+            path: database,
+            db,
+            documents,
+            deleted,
+            sinks,
+            naming,
+            failed: OnceLock::new(),
+            _directory: directory,
+        };
         // Nothing of an earlier process is on its way any more, and this one has sent nothing: no late write can come.
         // Entry by entry: there are few, and clearing the keyspace at once can keep the database from trimming its journal.
         opened.remove_all(&opened.deleted, Vec::new(), &[0xff; 5])?;
@@ -65,7 +77,7 @@ impl Documents {
 
     /// A batch that is synced when its commit returns.
     pub fn batch(&self, entries: usize) -> OwnedWriteBatch {
-        OwnedWriteBatch::with_capacity(self.db.clone(), entries).durability(Some(PersistMode::SyncAll))
+        database::batch(&self.db, &self.sinks, entries)
     }
 
     pub fn put(&self, out: &mut OwnedWriteBatch, key: &[u8], version: Version, body: &[u8]) {
@@ -194,15 +206,17 @@ impl Documents {
 
     fn remove_all(&self, keyspace: &Keyspace, mut from: Vec<u8>, to: &[u8]) -> Result<(), StoreError> {
         loop {
-            // Not synced: the mark stays until all is gone, and the journal keeps their order.
-            let mut batch = self.db.batch();
+            let mut batch = self.batch(0);
+            let mut removed = 0;
             for guard in keyspace.range(&from[..]..to).take(DROP_STEP) {
                 let key = guard.key().map_err(|error| self.read_failed(error))?;
                 from = [&key[..], &[0]].concat();
                 batch.remove(keyspace, key);
+                removed += 1;
             }
-            let removed = batch.len();
-            batch.commit().map_err(|error| self.write_failed(error))?;
+            if removed > 0 {
+                batch.commit().map_err(|error| self.write_failed(error))?;
+            }
             if removed < DROP_STEP {
                 return Ok(());
             }
@@ -233,7 +247,14 @@ impl Documents {
     }
 
     pub fn write_failed(&self, error: fjall::Error) -> StoreError {
-        StoreError::database(&self.path, "written", error)
+        let error = StoreError::database(&self.path, "written", error);
+        match self.failed.get() {
+            Some(reason) => StoreError::Poisoned { reason: reason.clone() },
+            None => {
+                let _ = self.failed.set(error.to_string());
+                error
+            }
+        }
     }
 }
 
@@ -264,5 +285,5 @@ fn open_database(path: &Path) -> Result<(Database, [Keyspace; 3]), StoreError> {
             [db.keyspace("documents", keyspace)?, db.keyspace("deleted", keyspace)?, db.keyspace("sinks", keyspace)?];
         Ok((db, keyspaces))
     };
-    open().map_err(|error| StoreError::opening(path, error))
+    database::open(path, open)
 }

@@ -27,8 +27,6 @@ pub const ROW_HEAD: usize = 8;
 pub const LAST_GENERATION: &[u8] = b"g";
 /// How many checkpoints began an epoch; see `witness`.
 pub const STARTS: &[u8] = b"s";
-/// In every keyspace, after all its keys: without it the keyspace was lost.
-pub const MARKER: &[u8] = &[0xff];
 pub const RECORD: &[u8] = b"p";
 const PLAN: &[u8] = b"q";
 pub const DROPPED: &[u8] = b"x";

@@ -2,11 +2,10 @@
 //!
 //! A round is one batch of the database's journal, synced before the call returns; only then do readers get the view that
 //! shows it. What a crash leaves is a whole prefix of the rounds. `entry` is the layout, `writer` turns a round into a batch,
-//! `reader` answers from a snapshot, `recovery` and `journal` open a directory and mends what a crash left unfinished.
+//! `reader` answers from a snapshot, `recovery` opens a directory and finishes what a crash left unfinished.
 //! It keeps no rows in memory: hot rows are the business of the fold.
 
 pub(in crate::state) mod entry;
-mod journal;
 mod reader;
 mod recovery;
 mod restore;
@@ -16,11 +15,12 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use fjall::{Database, Keyspace, PersistMode};
+use fjall::{Database, Keyspace};
 
 use crate::event::{Generation, ProjectionName};
 use crate::state::backup::BackupMark;
 use crate::state::bytes::BytesError;
+use crate::state::database;
 use crate::state::directory::Directory;
 use crate::state::record::LISTED_KEYS_MIN;
 use crate::state::{CheckpointBatch, Snapshot, Store, StoreError, StoreIdentity};
@@ -66,6 +66,14 @@ impl DiskStore {
     #[cfg(test)]
     pub(super) fn open_with_short_lists(path: &Path, options: DiskStoreOptions) -> Result<DiskStore, StoreError> {
         recovery::open(path, options, 0)
+    }
+
+    /// Sorts what is in memory into tables now.
+    #[cfg(test)]
+    pub(super) fn write_tables(&self) {
+        for keyspace in self.lock().tables().keyspaces() {
+            keyspace.rotate_memtable_and_wait().expect("tables can be written");
+        }
     }
 
     /// Does one durable thing, and shows it to readers once it is synced. After an error nothing more is done.
@@ -129,7 +137,7 @@ impl Tables {
 
     /// A batch that is synced when its commit returns.
     fn batch(&self, entries: usize) -> fjall::OwnedWriteBatch {
-        fjall::OwnedWriteBatch::with_capacity(self.db.clone(), entries).durability(Some(PersistMode::SyncAll))
+        database::batch(&self.db, &self.records, entries)
     }
 
     fn read_failed(&self, error: fjall::Error) -> StoreError {

@@ -13,9 +13,9 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, KeyspaceCreateOptions};
 
 use crate::event::{Generation, ProjectionName};
+use crate::state::database::{self, MARKER};
 use crate::state::directory::{Contents, Directory, make_folder};
 use crate::state::disk::entry::{self, ChunkKey, ListKind};
-use crate::state::disk::journal;
 use crate::state::disk::reader::DiskSnapshot;
 use crate::state::disk::witness;
 use crate::state::disk::writer::{Known, List, Writer};
@@ -67,7 +67,6 @@ pub fn open(path: &Path, options: DiskStoreOptions, listed_keys_min: u64) -> Res
 fn open_tables(path: &Path, directory: &Arc<Directory>, options: DiskStoreOptions) -> Result<Tables, StoreError> {
     let make = |new: &Path| mark(&open_database(new, directory, options)?);
     let database = make_folder(path, DATABASE, make)?;
-    look_for_keyspaces(&database)?;
     let tables = open_database(&database, directory, options)?;
     look_for_marks(&tables)?;
     Ok(tables)
@@ -77,30 +76,15 @@ fn open_tables(path: &Path, directory: &Arc<Directory>, options: DiskStoreOption
 fn mark(tables: &Tables) -> Result<(), StoreError> {
     let mut batch = tables.batch(4);
     for keyspace in tables.keyspaces() {
-        batch.insert(keyspace, entry::MARKER, b"");
+        batch.insert(keyspace, MARKER, b"");
     }
     batch.commit().map_err(|error| tables.write_failed(error))
-}
-
-/// Refuses a database that lacks the file in which a keyspace says what belongs to it: opened, it would begin that keyspace
-/// anew and tidy up the others.
-fn look_for_keyspaces(database: &Path) -> Result<(), StoreError> {
-    let read = |error| StoreError::Io { path: database.to_owned(), action: "read", cause: error };
-    let keyspaces = std::fs::read_dir(database.join("keyspaces")).map_err(read)?;
-    for keyspace in keyspaces {
-        let current = keyspace.map_err(read)?.path().join("current");
-        if std::fs::metadata(&current).map_or(true, |file| file.len() == 0) {
-            let what = format!("{} is missing or empty", current.display());
-            return Err(StoreError::Damaged { path: database.to_owned(), what });
-        }
-    }
-    Ok(())
 }
 
 /// A keyspace whose files were lost opens empty, without its marker.
 fn look_for_marks(tables: &Tables) -> Result<(), StoreError> {
     for keyspace in tables.keyspaces() {
-        if !keyspace.contains_key(entry::MARKER).map_err(|error| tables.read_failed(error))? {
+        if !keyspace.contains_key(MARKER).map_err(|error| tables.read_failed(error))? {
             let what = format!("the keyspace `{}` of its database was lost", keyspace.name());
             return Err(StoreError::Damaged { path: tables.directory().to_owned(), what });
         }
@@ -126,14 +110,7 @@ fn open_database(path: &Path, directory: &Arc<Directory>, options: DiskStoreOpti
             _directory: directory.clone(),
         })
     };
-    let reopen = |error| match error {
-        fjall::Error::JournalRecovery(_) if matches!(journal::drop_torn_batch(path), Ok(true)) => {
-            tracing::warn!(path = %path.display(), "a checkpoint that was never synced has been dropped");
-            open()
-        }
-        other => Err(other),
-    };
-    open().or_else(reopen).map_err(|error| StoreError::opening(path, error))
+    database::open(path, open)
 }
 
 fn keyspace(memtable_bytes: u64) -> KeyspaceCreateOptions {

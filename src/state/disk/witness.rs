@@ -9,19 +9,19 @@ use std::io;
 use std::path::Path;
 
 use crate::state::StoreError;
-use crate::state::directory::write_file;
+use crate::state::directory::{unseal, write_file};
 
 const STARTS: &str = "STARTS";
 
 /// How many starts the directory has seen; 0 when it says nothing.
 pub fn read(directory: &Path) -> Result<u64, StoreError> {
-    let text = match fs::read_to_string(directory.join(STARTS)) {
-        Ok(text) => text,
+    let text = match fs::read(directory.join(STARTS)) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(StoreError::Io { path: directory.to_owned(), action: "read", cause: error }),
     };
-    let starts = text.strip_suffix('\n').and_then(|number| number.parse().ok());
-    starts.ok_or_else(|| damaged(directory, format!("its `{STARTS}` file holds no number")))
+    let starts = unseal(&text).and_then(|text| text.strip_suffix('\n')?.parse().ok());
+    starts.ok_or_else(|| damaged(directory, format!("its `{STARTS}` file is not what was written")))
 }
 
 /// Remembers that a start was synced.

@@ -391,15 +391,17 @@ impl Tables {
     pub(super) fn remove_range(&self, keyspace: &Keyspace, range: Range<Vec<u8>>) -> Result<(), StoreError> {
         let Range { mut start, end } = range;
         loop {
-            // Not synced: the mark stays until all is gone, and the journal keeps their order.
-            let mut batch = self.db.batch();
+            let mut batch = self.batch(0);
+            let mut removed = 0;
             for guard in keyspace.range(&start[..]..&end[..]).take(SWEEP_ROWS_MAX) {
                 let key = guard.key().map_err(|error| self.read_failed(error))?;
                 start = [&key[..], &[0]].concat();
                 batch.remove(keyspace, key);
+                removed += 1;
             }
-            let removed = batch.len();
-            batch.commit().map_err(|error| self.write_failed(error))?;
+            if removed > 0 {
+                batch.commit().map_err(|error| self.write_failed(error))?;
+            }
             if removed < SWEEP_ROWS_MAX {
                 return Ok(());
             }
