@@ -5,6 +5,7 @@ mod disk;
 mod examples;
 mod kafka;
 mod language;
+mod oracles;
 mod projections;
 mod recovery;
 mod services;

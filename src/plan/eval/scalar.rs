@@ -126,16 +126,14 @@ impl<'a> Evaluator<'_, 'a> {
             (Value::Timestamp(_), AssignOp::Set) => Plain::Timestamp(self.timestamp(value)?),
             (Value::Decimal(a), _) => {
                 let b = self.decimal(value)?;
-                // Of one scale, the result keeps the contract that the field keeps now.
-                if a.scale() != b.scale() {
-                    return None;
-                }
-                match op {
-                    AssignOp::Add => Plain::Decimal(a.checked_add(b)?),
-                    AssignOp::Subtract => Plain::Decimal(a.checked_sub(b)?),
-                    AssignOp::Set => Plain::Decimal(b),
+                let new = match op {
+                    AssignOp::Add => a.checked_add(b)?,
+                    AssignOp::Subtract => a.checked_sub(b)?,
+                    AssignOp::Set => b,
                     _ => return None,
-                }
+                };
+                // With the scale that the field has now, the result keeps the contract that the field keeps now.
+                Plain::Decimal(Some(new).filter(|new| new.scale() == a.scale())?)
             }
             _ => return None,
         })

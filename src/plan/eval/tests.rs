@@ -114,6 +114,17 @@ fn overflow_is_a_fault_with_the_numbers() {
     assert_eq!(row.fields[COUNT], Value::Int(0));
 }
 
+/// 38 digits, the last of them a zero once it is added: less than a `decimal(2)` holds, if one place would do.
+#[test]
+fn a_sum_that_fits_with_fewer_places_breaks_the_contract() {
+    let near = assign(BALANCE, vec![], MONEY, AssignOp::Set, decimal("1701411834604692317316873037158841057.20"));
+    for written in ["0.10", "0.1"] {
+        let add = assign(BALANCE, vec![], MONEY, AssignOp::Add, decimal(written));
+        let (fault, _) = after(vec![near.clone(), add]);
+        assert_eq!(fault.unwrap_err().code, codes::DECIMAL_FIT, "{written}");
+    }
+}
+
 #[test]
 fn a_missing_number_counts_as_zero() {
     let entry = |op, value| {
