@@ -392,7 +392,15 @@ fn no_page_of_another_site_changes_anything() {
     // There is no engine behind this server: 503 says that the request was let through.
     let host = |name: &str| server.post(path, &[JSON, ("host", name)], "{}").0;
     assert_eq!([host("localhost:7070"), host("127.0.0.1"), host("[::1]:7070"), host("LOCALHOST")], [503; 4]);
-    assert_eq!([host("evil.example"), host("127.0.0.1.evil.example:7070"), host("localhost.evil.example"), host("evillocalhost")], [403; 4]);
+    assert_eq!(
+        [
+            host("evil.example"),
+            host("127.0.0.1.evil.example:7070"),
+            host("localhost.evil.example"),
+            host("evillocalhost")
+        ],
+        [403; 4]
+    );
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
         assert_eq!(server.post(path, &[("content-type", kind)], "{}").0, 415, "{kind}");
     }

@@ -1,5 +1,8 @@
 //! The order, step by step, with the driver played by hand.
 
+mod claims;
+mod stopped;
+
 use std::collections::VecDeque;
 
 use crate::language::typed::{FaultAction, SinkFaultAction};
