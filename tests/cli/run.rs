@@ -104,3 +104,14 @@ fn wrong_files_do_not_start() {
     assert_eq!(run.code, Some(1), "{}", run.err);
     assert!(!project.path(".projector").exists(), "nothing is touched");
 }
+
+#[test]
+fn a_sink_that_the_file_no_longer_has_is_no_longer_shown() {
+    let project = project();
+    assert_eq!(project.run(&["run", "totals.proj", "--until-caught-up"]).code, Some(0));
+    assert!(project.run(&["status"]).out.contains("sink        cosmos"));
+    project.write("totals.proj", &TOTALS.replace("  into cosmos { container: \"Totals\" }\n", ""));
+    assert_eq!(project.run(&["run", "totals.proj", "--until-caught-up"]).code, Some(0));
+    let status = project.run(&["status"]);
+    assert!(status.out.contains("totals  at rest") && !status.out.contains("cosmos"), "{}", status.out);
+}
