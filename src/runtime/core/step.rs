@@ -348,6 +348,10 @@ impl Core {
         if !self.started || !self.has_read_all() || !saved {
             return;
         }
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            // A move may have been under way before.
+            self.release(now, actions);
+        }
         if let Phase::Leaving { until, ended } = &self.phase {
             if now >= *until || self.holds.iter().flatten().all(Hold::is_over) {
                 let ended = ended.clone();
@@ -383,7 +387,11 @@ impl Core {
             return None;
         }
         let until = match &self.phase {
-            Phase::Stopping { until } | Phase::Leaving { until, .. } => Some(*until),
+            Phase::Leaving { until, .. } => {
+                let claims = self.holds.iter().flatten().filter_map(|hold| hold.release_at(now));
+                return claims.chain([*until]).min();
+            }
+            Phase::Stopping { until } => Some(*until),
             _ => self.start_until.filter(|_| !self.started),
         };
         let sinks = (0..self.owed.len()).filter(|sink| self.may_send(*sink, now));
