@@ -151,8 +151,14 @@ impl Core {
         partition.reading = found.reading;
         if partition.stopped().is_none() {
             partition.folded = found.folded;
-            actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
+            self.reread(actions);
         }
+    }
+
+    /// Reads a partition that had stopped again. Batches that were read before may lack what was refused meanwhile.
+    fn reread(&mut self, actions: &mut Vec<Action>) {
+        self.rewinds += 1;
+        actions.push(Action::Reread { rewinds: self.rewinds, starts: self.starts() });
     }
 
     /// Tries again what has stopped: partitions are looked at anew, sinks send what they stopped at.
@@ -192,7 +198,7 @@ impl Core {
         partition.at_end = false;
         self.fold_counters.skipped += 1;
         self.urgent = true;
-        actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
+        self.reread(actions);
     }
 
     /// Opens partitions that were added later, once the others have passed the ends they had then.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crate::event::{Offset, TopicPartition};
-use crate::state::FailedRound;
+use crate::state::{FailedRound, MemoryStore};
 
 use super::laws::Broken;
 use super::network::Trouble;
-use super::process::Message;
+use super::process::{Message, Process, process_id};
 use super::random::Random;
 use super::report::Seen;
 use super::schedule::{Kind, Op};
 use super::subject::{self, COSMOS, SEARCH, SINKS, TOPIC};
+use super::target::Target;
 use super::world::{Disk, World};
 
 /// How many disks there are at most.
@@ -41,7 +42,7 @@ impl World {
             Kind::PutDiskBack => self.put_disk_back(arg),
             Kind::LoseDisk => self.lose_disk(arg),
             Kind::Wipe => self.wipe(durable(arg)),
-            Kind::SaveTarget => self.saved_targets[durable(arg)] = Some(self.targets[durable(arg)].clone()),
+            Kind::SaveTarget => self.save_target(durable(arg)),
             Kind::PutTargetBack => self.put_target_back(durable(arg)),
             Kind::Skip => self.tell_one(arg, Seen::Skip, |world| world.skip_what_stopped(arg)),
             Kind::Retry => self.tell_one(arg, Seen::Retry, |_| Some(Message::Retry)),
@@ -126,7 +127,7 @@ impl World {
 
     fn copy_disk(&mut self, arg: u32) {
         let from = arg as usize % self.disks.len();
-        if self.disks.len() >= DISKS_MAX {
+        if self.disks.len() >= DISKS_MAX || self.forgetful {
             return;
         }
         self.places += 1;
@@ -134,25 +135,28 @@ impl World {
         let anew = self.disks[from].anew;
         self.saw(Seen::CopyDisk);
         self.say(|world| format!("disk {from} is copied: disk {}", world.disks.len()));
-        self.disks.push(Disk { store, saved: None, anew });
+        self.disks.push(Disk { store, saved: None, anew, replaced: true });
         self.targets.iter_mut().for_each(|target| target.strict = false);
     }
 
     fn save_disk(&mut self, arg: u32) {
         let disk = arg as usize % self.disks.len();
         self.say(|_| format!("a copy of disk {disk} is kept aside"));
-        self.disks[disk].saved = Some(Arc::new(self.disks[disk].store.crash()));
+        let Disk { store, anew, .. } = &self.disks[disk];
+        self.disks[disk].saved = Some((Arc::new(store.crash()), *anew));
     }
 
     fn put_disk_back(&mut self, arg: u32) {
         self.bury();
         let disk = arg as usize % self.disks.len();
         if self.is_free(disk)
-            && let Some(saved) = self.disks[disk].saved.clone()
+            && !self.forgetful
+            && let Some((saved, anew)) = self.disks[disk].saved.clone()
         {
             self.saw(Seen::PutDiskBack);
             self.say(|_| format!("disk {disk} becomes what it was"));
-            self.disks[disk].store = Arc::new(saved.crash());
+            let known = Disk { store: Arc::new(saved.crash()), anew, saved: Some((saved, anew)), replaced: true };
+            self.disks[disk] = known;
             self.targets.iter_mut().for_each(|target| target.strict = false);
         }
     }
@@ -160,11 +164,12 @@ impl World {
     fn lose_disk(&mut self, arg: u32) {
         self.bury();
         let disk = arg as usize % self.disks.len();
-        if self.is_free(disk) {
+        if self.is_free(disk) && !self.forgetful {
             self.saw(Seen::LoseDisk);
             self.say(|_| format!("disk {disk} is lost; there is an empty one"));
             let store = self.new_store();
-            self.disks[disk] = Disk { store, saved: None, anew: true };
+            let anew = !self.beginnings.is_empty();
+            self.disks[disk] = Disk { store, saved: None, anew, replaced: true };
         }
     }
 
@@ -242,8 +247,14 @@ impl World {
         self.setup.shared || self.processes.iter().all(|process| !process.is_live())
     }
 
+    /// Some disk is not what it was. Then no target forgets, and the other way round: a version that both have forgotten is
+    /// nobody's, and only a person can say what is right.
+    fn is_replaced(&self) -> bool {
+        self.disks.iter().any(|disk| disk.replaced)
+    }
+
     fn wipe(&mut self, sink: usize) {
-        if self.is_reachable() {
+        if self.is_reachable() && !self.is_replaced() {
             self.saw(Seen::Wipe);
             self.say(|_| format!("sink {sink} is emptied"));
             self.targets[sink].wipe();
@@ -251,9 +262,30 @@ impl World {
         }
     }
 
+    /// Keeps a copy, unless something is under way that its claim says may be there.
+    fn save_target(&mut self, sink: usize) {
+        let Some(claim) = self.targets[sink].claim else { return };
+        let rests = |process: &Process| {
+            let shown = &process.core.status(None, None).sinks[sink];
+            shown.owed == 0 && shown.settled >= claim.published
+        };
+        let holder = self.processes.iter().find(|process| process_id(process.number) == claim.process);
+        if holder.is_some_and(rests) {
+            self.say(|_| format!("a copy of sink {sink} is kept aside"));
+            self.saved_targets[sink] = Some(self.targets[sink].clone());
+        }
+    }
+
+    /// Puts a copy back that is older than the last move of the claim: no other can be told from the target itself.
     fn put_target_back(&mut self, sink: usize) {
+        let claim = self.targets[sink].claim;
+        let moved = |saved: &Target| {
+            let before = saved.claim.as_ref();
+            before.is_none_or(|before| claim.as_ref().is_none_or(|claim| !claim.is_same_move(before)))
+        };
         if self.is_reachable()
-            && let Some(saved) = self.saved_targets[sink].clone()
+            && !self.is_replaced()
+            && let Some(saved) = self.saved_targets[sink].clone().filter(moved)
         {
             self.saw(Seen::PutTargetBack);
             self.say(|_| format!("sink {sink} becomes what it was"));
@@ -315,7 +347,8 @@ impl World {
     fn truncate(&mut self, arg: u32) {
         let partition = self.nth_partition(arg);
         let Some(state) = self.state_in(&self.disks[0].store) else { return };
-        let next = state.next_offsets.iter().find(|(known, _)| *known == partition).map_or(0, |(_, next)| next.offset.0);
+        let next =
+            state.next_offsets.iter().find(|(known, _)| *known == partition).map_or(0, |(_, next)| next.offset.0);
         let beginning = self.beginnings.get(&partition).copied().unwrap_or(0);
         if next > beginning {
             let to = beginning + 1 + i64::from(arg / 8) % (next - beginning);
@@ -323,8 +356,20 @@ impl World {
             self.log_changes += 1;
             self.saw(Seen::Truncated);
             self.say(|_| format!("{partition} begins at {to}"));
+            for index in 0..self.disks.len() {
+                let disk = &self.disks[index];
+                let anew = disk.anew || !self.knows(&disk.store, &partition);
+                let saved = disk.saved.clone();
+                self.disks[index].saved =
+                    saved.map(|(saved, anew)| (saved.clone(), anew || !self.knows(&saved, &partition)));
+                self.disks[index].anew = anew;
+            }
             self.beginnings.insert(partition, to);
         }
+    }
+
+    fn knows(&self, store: &MemoryStore, partition: &TopicPartition) -> bool {
+        self.state_in(store).is_some_and(|state| state.next_offsets.iter().any(|(known, _)| known == partition))
     }
 
     fn add_partition(&mut self) {

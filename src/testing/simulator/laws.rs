@@ -79,11 +79,11 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
     let snapshot = process.store.snapshot();
     let state = state_of(world, &*snapshot);
     if let Some(Ended::Refused(why)) = &process.ended {
-        let right = world.disks[process.disk].anew && !world.beginnings.is_empty();
+        let right = world.disks[process.disk].anew;
         return hold(Law::Progress, right, || format!("it is refused: {why}"));
     }
     let Some(state) = state else { return Err(Broken::new(Law::Progress, "there is no checkpoint".into())) };
-    if world.disks[process.disk].anew && !world.beginnings.is_empty() {
+    if world.disks[process.disk].anew {
         // It may have begun where the log did.
         return Ok(());
     }
@@ -96,7 +96,7 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
     for sink in SINKS {
         if sink == CACHE {
             view_shows_rows(world, process, &*snapshot)?;
-        } else if !is_foreign(world, process, sink) {
+        } else {
             target_holds_documents(world, sink, &expected)?;
         }
     }
@@ -105,19 +105,12 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
     if world.setup.ends {
         let ended = match &process.ended {
             Some(Ended::CaughtUp) => expected.stopped.is_empty(),
-            Some(Ended::Faulted(_)) => !expected.stopped.is_empty() || world.is_estranged(),
+            Some(Ended::Faulted(_)) => !expected.stopped.is_empty(),
             _ => false,
         };
         hold(Law::Progress, ended, || format!("it ended as {:?}", process.ended))?;
     }
     Ok(())
-}
-
-/// Whether a sink rightly stopped because nobody knows whose documents its target holds.
-fn is_foreign(world: &World, process: &Process, sink: usize) -> bool {
-    let shown = &process.core.status(None, None).sinks[sink];
-    let why = shown.trouble.as_deref().unwrap_or_default();
-    world.is_estranged() && shown.stopped && why.contains("belongs to someone else")
 }
 
 fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) -> Result<(), Broken> {
@@ -127,11 +120,11 @@ fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) ->
         let holder = claim.map(|claim| claim.process);
         let ours = holder == Some(process_id(process.number));
         let released = holder == Some(ProcessId::NOBODY) && process.ended.is_some();
-        let lawful = ours || released || is_foreign(world, process, sink);
-        hold(Law::Claimed, lawful, || format!("`{name}` is claimed by {holder:?}"))?;
+        hold(Law::Claimed, ours || released, || format!("`{name}` is claimed by {holder:?}"))?;
         let stored = state.sinks.iter().find(|(known, _)| known == name).and_then(|(_, record)| record.target);
-        let same = stored == claim.map(|claim| claim.target) || is_foreign(world, process, sink);
-        hold(Law::Claimed, same, || format!("`{name}` is known as {stored:?} and is {claim:?}"))?;
+        hold(Law::Claimed, stored == claim.map(|claim| claim.target), || {
+            format!("`{name}` is known as {stored:?} and is {claim:?}")
+        })?;
     }
     Ok(())
 }
@@ -264,9 +257,6 @@ fn nothing_is_owed(world: &World, process: &Process, snapshot: &dyn Snapshot) ->
     });
     walked.expect("memory can be read");
     for (sink, shown) in status.sinks.iter().enumerate() {
-        if is_foreign(world, process, sink) {
-            continue;
-        }
         let owes = shown.owed > 0 || shown.settled < last_change || shown.stopped || !shown.filled;
         hold(Law::Settled, !owes || sink == CACHE && shown.filled && shown.owed == 0, || {
             format!("`{}` is owed {} at {}: {:?}", shown.name, shown.owed, shown.settled, shown.trouble)

@@ -98,8 +98,10 @@ fn shortened(trace: &[String]) -> Vec<String> {
             _ => lines.push((line.clone(), 1)),
         }
     }
-    let mut lines: Vec<_> =
-        lines.into_iter().map(|(line, times)| if times > 1 { format!("{line} ({times} times)") } else { line }).collect();
+    let mut lines: Vec<_> = lines
+        .into_iter()
+        .map(|(line, times)| if times > 1 { format!("{line} ({times} times)") } else { line })
+        .collect();
     if lines.len() > TRACE_LINES_MAX {
         let end = lines.split_off(lines.len() - TRACE_LINES_MAX / 4);
         lines.truncate(TRACE_LINES_MAX / 4 * 3);

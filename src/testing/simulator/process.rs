@@ -294,6 +294,7 @@ impl Process {
                 let batch = self.current.take().expect("the core was told of it");
                 self.recycle(batch);
             }
+            Action::Reread { rewinds, starts } => self.command(Command::Rewind { rewinds, starts }),
             Action::Rewind { rewinds, starts } => {
                 self.folder.forget();
                 self.dirty = false;
@@ -371,7 +372,13 @@ impl Process {
     }
 
     /// A request goes on: it is rendered, then sent batch by batch, then answered. Returns a batch to send.
-    pub fn send(&mut self, index: usize, _now: Instant, items_max: usize, target: &Target) -> Option<Vec<DocumentWrite>> {
+    pub fn send(
+        &mut self,
+        index: usize,
+        _now: Instant,
+        items_max: usize,
+        target: &Target,
+    ) -> Option<Vec<DocumentWrite>> {
         let view = self.view.clone();
         let publishing = &mut self.publishing[index];
         if let Some(mut request) = publishing.request.take() {

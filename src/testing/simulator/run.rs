@@ -15,6 +15,8 @@ use super::world::World;
 /// How much time, and how many steps, calm may take until everything rests.
 const CALM_MAX: Duration = Duration::from_secs(400);
 const CALM_STEPS_MAX: u32 = 20_000;
+/// How much of calm a trace shows.
+const TOLD: Duration = Duration::from_secs(60);
 /// How long rest is watched.
 const REST: Duration = Duration::from_secs(45);
 
@@ -67,6 +69,7 @@ fn calm(world: &mut World) -> Result<(), Broken> {
     world.late_comes_last = random.once_in(2);
     world.leave_one(&mut random);
     let until = world.now + CALM_MAX;
+    let told_until = world.now + TOLD;
     let mut rests_since = None;
     let mut last = None;
     for _ in 0..CALM_STEPS_MAX {
@@ -88,6 +91,7 @@ fn calm(world: &mut World) -> Result<(), Broken> {
                 }
             }
         }
+        world.is_told = rests.is_err() && world.now < told_until;
         last = rests.err();
         wait_or_restart(world)?;
     }

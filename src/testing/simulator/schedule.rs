@@ -19,8 +19,6 @@ pub(super) struct Setup {
     pub decode: Policy,
     pub eval: Policy,
     pub sink: Policy,
-    /// Documents of others are taken over.
-    pub adopt: bool,
     pub shards: usize,
     pub hot_bytes_max: u64,
     pub batch_bytes_max: usize,
@@ -177,7 +175,6 @@ fn draw_setup(seed: u64, random: &mut Random) -> Setup {
         decode: random.of(&policies),
         eval: random.of(&policies),
         sink: random.of(&[Policy::Fail, Policy::Skip, Policy::DeadLetter]),
-        adopt: random.once_in(2),
         shards: 1 + random.below(3),
         hot_bytes_max: random.of(&[600, 3_000, 1 << 20]),
         batch_bytes_max: random.of(&[1, 120, 400, 4_000]),

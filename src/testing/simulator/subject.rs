@@ -34,15 +34,14 @@ fn action(policy: Policy) -> FaultAction {
 /// The plan of a setup; each is made once by a thread.
 pub(super) fn plan(setup: &Setup) -> Arc<Plan> {
     thread_local! {
-        static PLANS: RefCell<HashMap<[u8; 4], Arc<Plan>>> = RefCell::default();
+        static PLANS: RefCell<HashMap<[u8; 3], Arc<Plan>>> = RefCell::default();
     }
     let make = || {
         let mut projection = fixture::with_search(fixture::projection(action(setup.decode), action(setup.eval)));
         projection.on_error.sink = SinkFaultAction { retry: None, then: action(setup.sink) };
-        projection.sinks.iter_mut().for_each(|sink| sink.options.adopt = setup.adopt);
         Arc::new(lower(projection))
     };
-    let policies = [setup.decode as u8, setup.eval as u8, setup.sink as u8, u8::from(setup.adopt)];
+    let policies = [setup.decode as u8, setup.eval as u8, setup.sink as u8];
     PLANS.with_borrow_mut(|plans| plans.entry(policies).or_insert_with(make).clone())
 }
 

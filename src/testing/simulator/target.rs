@@ -66,11 +66,7 @@ impl Target {
                 return Ok(Outcome::Duplicate);
             }
             if held.version > write.version {
-<<<<<<< HEAD
-                return Ok(Outcome::Foreign { reason: "a higher version is there".into(), stored: None });
-=======
                 return Ok(Outcome::Foreign { reason: "a higher version is there".into(), stored: Some(held.version) });
->>>>>>> 9a5243c (Simulate claims, disks, targets, zombies and retention)
             }
         }
         self.watch_content(write, body.as_deref())?;

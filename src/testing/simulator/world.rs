@@ -27,9 +27,12 @@ const WAITS_MS: [u64; 8] = [1, 20, 100, 250, 1_000, 5_000, 12_000, 45_000];
 /// Where a process keeps its state.
 pub(super) struct Disk {
     pub store: Arc<MemoryStore>,
-    pub saved: Option<Arc<MemoryStore>>,
-    /// It is not the disk it was: it began empty.
+    /// It knows nothing of some partition that has lost its oldest events, and may begin where that does now.
     pub anew: bool,
+    /// What was kept aside of it.
+    pub saved: Option<(Arc<MemoryStore>, bool)>,
+    /// It was lost once, or is a copy.
+    pub replaced: bool,
 }
 
 /// What may happen next.
@@ -78,6 +81,8 @@ pub(super) struct World {
     pub forgetful: bool,
     pub counts: Counts,
     trace: Option<Vec<String>>,
+    /// Whether what happens is traced: once all rests, the beats are not.
+    pub is_told: bool,
 }
 
 impl World {
@@ -112,9 +117,10 @@ impl World {
             forgetful: false,
             counts: Counts::default(),
             trace: traced.then(Vec::new),
+            is_told: true,
         };
         let store = world.new_store();
-        world.disks.push(Disk { store, saved: None, anew: false });
+        world.disks.push(Disk { store, saved: None, anew: false, replaced: false });
         world.start(0, false);
         world
     }
@@ -130,7 +136,7 @@ impl World {
     }
 
     pub fn say(&mut self, what: impl FnOnce(&World) -> String) {
-        if self.trace.is_some() {
+        if self.trace.is_some() && self.is_told {
             let line = format!("{:>9.3}s  {}", (self.now - self.began).as_secs_f64(), what(self));
             self.trace.as_mut().expect("it is there").push(line);
         }
@@ -216,7 +222,9 @@ impl World {
                 let number = process.number;
                 self.say(|_| match request {
                     ClaimRequest::Read => format!("p{number} asks sink {sink} for its claim"),
-                    ClaimRequest::Move { to, .. } => format!("p{number} moves the claim of sink {sink} to {}", claimed(&to)),
+                    ClaimRequest::Move { to, .. } => {
+                        format!("p{number} moves the claim of sink {sink} to {}", claimed(&to))
+                    }
                 });
                 self.post(number, sink, What::Claim(request), CLAIM_TIMEOUT);
                 Ok(())
@@ -362,17 +370,12 @@ impl World {
                 claim.process == process_id(request.process) && claim.epoch == write.version.epoch()
             });
             self.saw(Seen::Foreign);
-            if awaited && rightful && !self.is_estranged() {
+            if awaited && rightful {
                 let what = format!("sink {} holds a higher version than its owner p{}", request.sink, request.process);
                 return Err(Broken::new(Law::NoForeign, what));
             }
         }
         Ok(outcome)
-    }
-
-    /// Both a target and a state forgot, so that nobody may know which versions there were.
-    pub fn is_estranged(&self) -> bool {
-        self.forgetful && (self.disks.len() > 1 || self.disks.iter().any(|disk| disk.anew))
     }
 
     // Time.
