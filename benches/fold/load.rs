@@ -49,6 +49,11 @@ impl Ring {
 
     /// A source over this ring that ends after `events`.
     pub fn source(&self, events: usize) -> RingSource {
+        self.source_of(events, 1)
+    }
+
+    /// The same, but each account is told `repeats` times before the ring moves on: among its neighbours, not in a row.
+    pub fn source_of(&self, events: usize, repeats: usize) -> RingSource {
         let topic: Arc<str> = TOPIC.into();
         let inputs = (0..PARTITIONS as i32).map(|partition| TopicPartition { topic: Arc::clone(&topic), partition });
         RingSource {
@@ -57,6 +62,7 @@ impl Ring {
             inputs: Arc::new(inputs.collect()),
             next: 0,
             events,
+            repeats,
         }
     }
 }
@@ -68,9 +74,21 @@ pub struct RingSource {
     inputs: Arc<Vec<TopicPartition>>,
     next: usize,
     events: usize,
+    repeats: usize,
 }
 
+/// How far the events of one account are spread when it is told several times: over so many accounts.
+const NEIGHBOURS: usize = 1000;
+
 impl RingSource {
+    /// The account that is told of next, by its place in the ring.
+    fn account(&self) -> usize {
+        match self.repeats {
+            1 => self.next,
+            repeats => self.next / repeats + mix(self.next as u64) as usize % NEIGHBOURS,
+        }
+    }
+
     /// How many events a partition holds of the first `events`.
     fn in_partition(&self, partition: usize, events: usize) -> Offset {
         Offset((events / PARTITIONS + usize::from(events % PARTITIONS > partition)) as i64)
@@ -98,7 +116,7 @@ impl Source for RingSource {
         batch.inputs = Arc::clone(&self.inputs);
         let header = [(&b"type"[..], self.event_type.as_bytes())];
         while self.next < self.events && batch.len() < budget.records_max && batch.bytes_len() < budget.bytes_max {
-            let value = &self.values[self.next % self.values.len()];
+            let value = &self.values[self.account() % self.values.len()];
             let input = (self.next % PARTITIONS) as u32;
             let record = NewRecord { value: Some(value), ..NewRecord::default() };
             batch.push(input, Offset((self.next / PARTITIONS) as i64), record, header);

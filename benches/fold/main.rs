@@ -5,17 +5,19 @@
 
 mod clock;
 mod load;
+mod pairs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use projector::event::Version;
 use projector::runtime::{Ended, Engine, EngineOptions, ProjectionSpec};
 use projector::state::{DiskStore, DiskStoreOptions, Store};
 use serde_json::Value;
 
 use clock::{Spent, measure};
-use load::{Ring, plan};
+use load::{Ring, RingSource, plan};
 
 const EVENTS: usize = 4_000_000;
 const KEYS: u64 = 200_000;
@@ -27,22 +29,23 @@ fn main() {
     naive.print("baseline: serde_json::Value, HashMap, f64", EVENTS, None);
     engine(&ring, NEVER).print("bytes to rows, one checkpoint at the end", EVENTS, Some(&naive));
     engine(&ring, Duration::from_millis(200)).print("bytes to state, a checkpoint each 200 ms", EVENTS, Some(&naive));
+    pairs::compare(&ring);
 }
 
 /// The whole engine, to the end of the source.
 fn engine(ring: &Ring, checkpoint_interval: Duration) -> Spent {
+    run(ring.source(EVENTS), checkpoint_interval).0
+}
+
+/// The same of any source; also says how many checkpoints there were.
+fn run(source: RingSource, checkpoint_interval: Duration) -> (Spent, u64) {
     let dir = tempfile::tempdir().expect("a folder");
     let options = DiskStoreOptions { cache_bytes: 64 << 20 };
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(dir.path(), options).expect("a new store"));
     let tokio = tokio::runtime::Runtime::new().expect("threads");
-    let spec = ProjectionSpec {
-        plan: plan(),
-        source: Box::new(ring.source(EVENTS)),
-        sinks: Vec::new(),
-        locate: Arc::new(|_| None),
-    };
+    let spec = ProjectionSpec { plan: plan(), source: Box::new(source), sinks: Vec::new(), locate: Arc::new(|_| None) };
     let options = EngineOptions {
-        store,
+        store: Arc::clone(&store),
         checkpoint_interval,
         memory_max_bytes: 1 << 30,
         fold_threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -56,7 +59,8 @@ fn engine(ring: &Ring, checkpoint_interval: Duration) -> Spent {
         tokio.block_on(engine.wait())
     });
     assert!(exit.projections.iter().all(|(_, ended)| *ended == Ended::CaughtUp), "{exit:?}");
-    spent
+    let state = store.snapshot().projection(&exit.projections[0].0).expect("it reads").expect("it was written");
+    (spent, state.version.0 & ((1 << Version::CHECKPOINT_BITS) - 1))
 }
 
 /// What one would write in an afternoon: parse all, look five fields up, fold into a map. Floats, nothing durable.

@@ -5,6 +5,7 @@ mod binding;
 mod configuration;
 mod files;
 mod live;
+mod lost;
 mod run;
 mod stopped;
 
@@ -152,7 +153,7 @@ impl Running {
 
     /// Asks until the answer is as wanted.
     #[track_caller]
-    pub fn until(&self, path: &str, wanted: impl Fn(u16, &str) -> bool) {
+    pub fn until(&self, path: &str, mut wanted: impl FnMut(u16, &str) -> bool) {
         let late = Instant::now() + Duration::from_secs(60);
         loop {
             let (code, body) = self.get(path);

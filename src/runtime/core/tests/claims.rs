@@ -198,6 +198,16 @@ fn settled_in() -> Played {
 }
 
 #[test]
+fn the_claim_of_a_target_that_is_locked_is_taken_without_watching() {
+    let mut sink = claimed(0, None);
+    sink.target.claimed = Some(false);
+    let mut played = Played::start(facts(vec![sink]), 1);
+    played.read_claim(Some(Claim { store: StoreId(2), ..left(EPOCH_1 * 4 + 9, 5) }));
+    assert_eq!(played.checkpoint(&[]).version, Version(EPOCH_1 * 5), "above the epoch that was found");
+    assert_eq!((played.move_claim().epoch, played.trouble()), (Epoch(5), None));
+}
+
+#[test]
 fn nothing_is_sent_on_a_claim_that_was_not_confirmed_lately() {
     let mut played = settled_in();
     played.later(BEAT);

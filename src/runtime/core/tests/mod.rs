@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use crate::language::typed::{FaultAction, SinkFaultAction};
 use crate::sinks::Outcome;
-use crate::sinks::claim::ProcessId;
+use crate::sinks::claim::{Claim, ClaimMove, ProcessId};
 use crate::sources::OffsetRange;
 use crate::state::{Place, StoreId};
 
@@ -148,6 +148,47 @@ impl Played {
         self.step(Input::Answer(Answer { sink, version, outcomes, ..Answer::default() }));
     }
 
+    /// Does all that is asked for, as a store and targets without trouble would.
+    fn attend(&mut self, claims: &mut [Option<Claim>; 2]) {
+        while let Some(action) = self.wanted.pop_front() {
+            match action {
+                Action::Freeze => {
+                    let changed = if self.core.dirty_rows > 0 { vec!["a".into()] } else { Vec::new() };
+                    self.step(Input::Frozen(changed));
+                }
+                Action::Checkpoint(batch) => self.step(Input::Synced(batch.version)),
+                Action::Claim { sink, request: ClaimRequest::Read } => {
+                    self.step(Input::ClaimRead { sink, result: Ok(claims[sink]) });
+                }
+                Action::Claim { sink, request: ClaimRequest::Move { to, .. } } => {
+                    claims[sink] = Some(to);
+                    self.step(Input::ClaimMoved { sink, result: Ok(ClaimMove::Moved) });
+                }
+                Action::Publish { sink, version, work: Work::Keys(keys) } => {
+                    let outcomes = keys.into_iter().map(|key| (key, Outcome::Ok)).collect();
+                    self.step(Input::Answer(Answer { sink, version, outcomes, ..Answer::default() }));
+                }
+                Action::Publish { sink, version, .. } => {
+                    self.step(Input::Answer(Answer { sink, version, ..Answer::default() }));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets time pass, waking the core when it wants to be woken; says how often.
+    fn pass(&mut self, by: Duration, claims: &mut [Option<Claim>; 2]) -> usize {
+        let (end, mut woken) = (self.now + by, 0);
+        while let Some(at) = self.core.wake_at(self.now).filter(|at| *at < end) {
+            self.now = at.max(self.now);
+            self.step(Input::Tick);
+            self.attend(claims);
+            woken += 1;
+        }
+        self.now = end;
+        woken
+    }
+
     /// Past the claim and the first walk over no rows.
     fn settle_in(&mut self) {
         self.checkpoint(&[]);
@@ -223,6 +264,27 @@ fn an_answer_closes_a_key_only_if_it_has_not_changed_since() {
     played.answer(0, second, &[("a", Outcome::Ok)]);
     assert_eq!(played.published(), None);
     assert_eq!(played.core.owed[0].settled(second), second);
+}
+
+/// An hour in which nothing happens: claims are kept alive in the targets, and the store is left alone.
+#[test]
+fn an_idle_engine_writes_nothing() {
+    let mut facts = facts(vec![sink("shared", false, 0), sink("own", false, 0), sink("volatile", true, 0)]);
+    facts.sinks[0].target.claimed = Some(true);
+    facts.sinks[1].target.claimed = Some(false);
+    let mut played = Played::start(facts, 2);
+    let mut claims = [None, None];
+    played.attend(&mut claims);
+    for offset in 1..4 {
+        played.fold(offset, 1);
+        played.pass(PAUSE * 8, &mut claims);
+    }
+    played.pass(Duration::from_secs(60), &mut claims);
+    let settled = played.core.synced;
+    assert!(settled.0 & (EPOCH_1 - 1) > 3, "each change was written, and that it was published");
+    let woken = played.pass(Duration::from_secs(3600), &mut claims);
+    assert_eq!(played.core.synced, settled);
+    assert!((600..=800).contains(&woken), "woken {woken} times for the beats of one claim");
 }
 
 #[test]
