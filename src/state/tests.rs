@@ -817,12 +817,11 @@ fn as_text(store: &DiskStore) -> String {
             let TopicPartition { topic, partition } = partition;
             format!("{topic}/{partition} {} {:?}", next.offset.0, next.last)
         });
-        let settled = state.settled.iter().map(|(sink, record)| format!("{sink} {}", record.settled));
+        let settled = state.sinks.iter().map(|(sink, record)| format!("{sink} {}", record.settled));
         let parts = [passed.collect::<Vec<_>>(), settled.collect()].concat().join(", ");
         lines.push(format!("{projection} {} {} {}: {parts}", state.generation.0, state.version, state.plan.text));
-        for (key, row) in walk(&*snapshot, state.generation, "", None) {
-            lines.push(format!("{projection} row {key:?} {row:?}"));
-        }
+        let rows = walk(&*snapshot, state.generation, "", None);
+        lines.extend(rows.into_iter().map(|row| format!("{projection} row {row}")));
         lines.push(format!("{projection} changed {:?}", changed(&*snapshot, state.generation, 6)));
         for (number, letter) in snapshot.dead_letters(&projection, 0, usize::MAX).unwrap() {
             let DeadLetter { offset, key, value, code, message, .. } = letter;
