@@ -37,7 +37,15 @@ fn a_flipped_bit_never_makes_a_wrong_document() {
     for state in [&closed, &killed] {
         let files = files(state);
         for _ in 0..flips {
-            let file = scene.random.pick(&files).clone();
+            // Half of them in journals: there is most of what was written.
+            let is_journal = |file: &&PathBuf| file.extension().is_some_and(|extension| extension == "jnl");
+            let journals: Vec<&PathBuf> = files.iter().filter(is_journal).collect();
+            let file = if scene.random.one_in(2) {
+                journals[scene.random.below(journals.len())]
+            } else {
+                scene.random.pick(&files)
+            };
+            let file = file.clone();
             let bytes = fs::read(state.join(&file)).expect("a file of the state");
             let used = bytes.iter().rposition(|byte| *byte != 0).map_or(1, |last| last + 1).min(bytes.len());
             if used == 0 {
