@@ -20,6 +20,10 @@ pub(super) struct Arguments {
     /// Stop once every source has been read to the end it had at start and every sink has what it is owed
     #[arg(long)]
     until_caught_up: bool,
+    /// Go on where events are gone from the log that were not folded yet, or where it is another log: at the beginning of
+    /// what is there. Without this, such a partition stops and says what is missing
+    #[arg(long)]
+    accept_loss: bool,
     /// Do not reload files that change (this release never does)
     #[arg(long)]
     no_watch: bool,
@@ -32,8 +36,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failur
     if plans.is_empty() {
         return Err(Failure::new(Exit::FilesWrong, "the files declare no projection"));
     }
-    let request =
-        RunRequest { plans, locate: compiled.locate(), config: &config, until_caught_up: arguments.until_caught_up };
+    let request = RunRequest {
+        plans,
+        locate: compiled.locate(),
+        config: &config,
+        until_caught_up: arguments.until_caught_up,
+        accept_loss: arguments.accept_loss,
+    };
     let end = run_engine(request)?;
     Ok(exit(&end))
 }

@@ -47,6 +47,8 @@ pub struct RunRequest<'c> {
     pub locate: Locate,
     pub config: &'c Config,
     pub until_caught_up: bool,
+    /// Go on where the log no longer holds what was not folded yet.
+    pub accept_loss: bool,
 }
 
 /// How a run ended.
@@ -76,7 +78,7 @@ pub enum RunError {
 
 /// Runs until there is a reason to end.
 pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
-    let RunRequest { plans, locate, config, until_caught_up } = request;
+    let RunRequest { plans, locate, config, until_caught_up, accept_loss } = request;
     let bound = bind_all(config, plans)?;
     let cache_bytes = config.state.memory_max_bytes / STORE_CACHE_SHARE;
     let store: Arc<dyn Store> = Arc::new(DiskStore::open(&config.state.dir, DiskStoreOptions { cache_bytes })?);
@@ -95,7 +97,11 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
 
     let before = bound.iter().map(|bound| counters(&*store.snapshot(), bound)).collect::<Result<_, StoreError>>()?;
     let sinks: Vec<_> = specs.iter().map(|spec| spec.sinks.clone()).collect();
-    let engine = Arc::new(Engine::start(options(config, &store, until_caught_up), specs, runtime.handle().clone())?);
+    let engine = Arc::new(Engine::start(
+        EngineOptions { until_caught_up, accept_loss, ..options(config, &store) },
+        specs,
+        runtime.handle().clone(),
+    )?);
     let statuses: Vec<_> = bound.iter().map(|bound| status(&engine, bound)).collect();
     let projections = bound.iter().zip(&statuses).zip(sinks).map(|((bound, status), sinks)| ServedProjection {
         plan: bound.plan.clone(),
@@ -124,14 +130,14 @@ pub fn run(request: RunRequest<'_>) -> Result<RunEnd, RunError> {
     Ok(end)
 }
 
-fn options(config: &Config, store: &Arc<dyn Store>, until_caught_up: bool) -> EngineOptions {
+fn options(config: &Config, store: &Arc<dyn Store>) -> EngineOptions {
     EngineOptions {
         accept_loss: false,
         store: store.clone(),
         checkpoint_interval: config.state.checkpoint_interval,
         memory_max_bytes: config.state.memory_max_bytes,
         fold_threads: std::thread::available_parallelism().map_or(1, usize::from),
-        until_caught_up,
+        until_caught_up: false,
         shutdown_timeout: config.run.shutdown_timeout,
         start_timeout: config.run.start_timeout,
     }

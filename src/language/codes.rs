@@ -155,6 +155,7 @@ codes! {
     EVENT_TYPE = "R0110", "an event has no type, or one that its topic does not list";
     ROW_SIZE = "R0111", "a row is larger than 1 MiB";
     KEY_SIZE = "R0112", "a key is longer than 32 KiB";
+    LOST = "R0113", "events are no longer in the log that were not folded yet, or it is another log, and that was accepted";
 
     // Parsed, and refused until it is built.
     NO_EACH = "P0901", "`each` is not supported yet";

@@ -10,7 +10,7 @@ use crate::runtime::core::{CoreFacts, Ended, PartitionFacts, SinkFacts, TargetTr
 use crate::runtime::decide::{LogFacts, Start, Us, decide_start};
 use crate::runtime::fold::record_hash;
 use crate::sinks::claim::ProcessId;
-use crate::sources::{Source, SourceError};
+use crate::sources::{OffsetRange, Source, SourceError};
 use crate::state::{
     Counters, NextOffset, PlanRecord, ProjectionState, SinkRecord, Snapshot, Store, StoreError, StoreIdentity,
 };
@@ -106,18 +106,27 @@ pub(crate) fn partition_facts(
     partition: &TopicPartition,
     stored: Option<NextOffset>,
 ) -> Result<PartitionFacts, SourceError> {
-    let range = source.range(partition)?;
-    let holds = |offset: Offset| offset >= range.beginning && offset < range.end;
-    let found = match stored.and_then(|stored| stored.last) {
-        Some((offset, _)) if holds(offset) => {
-            source.record_at(partition, offset)?.iter().next().map(|record| record_hash(&record))
-        }
-        _ => None,
-    };
+    let (range, found) = look_up(source, partition, stored.and_then(|stored| stored.last))?;
     Ok(PartitionFacts { partition: partition.clone(), log: LogFacts { stored, range: Some(range), found } })
 }
 
 /// A partition that was read before and is no longer there.
 pub(crate) fn missing_partition(partition: &TopicPartition, stored: NextOffset) -> PartitionFacts {
     PartitionFacts { partition: partition.clone(), log: LogFacts { stored: Some(stored), ..LogFacts::default() } }
+}
+
+/// The range of a partition, and the hash of the record that now lies where `last` was, if one does.
+pub(crate) fn look_up(
+    source: &mut dyn Source,
+    partition: &TopicPartition,
+    last: Option<(Offset, [u8; 16])>,
+) -> Result<(OffsetRange, Option<[u8; 16]>), SourceError> {
+    let range = source.range(partition)?;
+    let found = match last {
+        Some((offset, _)) if offset >= range.beginning && offset < range.end => {
+            source.record_at(partition, offset)?.iter().next().map(|record| record_hash(&record))
+        }
+        _ => None,
+    };
+    Ok((range, found))
 }

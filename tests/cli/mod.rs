@@ -5,6 +5,7 @@ mod binding;
 mod configuration;
 mod files;
 mod live;
+mod log_dangers;
 mod lost;
 mod run;
 mod stopped;
@@ -170,6 +171,11 @@ impl Running {
         let port = self.address.rsplit_once(':').expect("a port").1;
         let output = project.command(arguments).env("PORT", port).output().expect("the binary starts");
         Answer::of(output, project.folder.path())
+    }
+
+    /// Waits until it ends by itself.
+    pub fn end(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     /// Sends a signal and waits for the end.

@@ -1,5 +1,7 @@
 //! The Kafka source against a real broker.
 
+mod dangers;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::types::RDKafkaErrorCode;
 
 /// How often a start is tried, should another process take a port in between.
 const STARTS_MAX: u32 = 3;
@@ -88,6 +89,23 @@ impl Broker {
         let more = NewPartitions::new(topic, partitions);
         let grown = wait_for(self.admin().create_partitions([&more], &AdminOptions::new()));
         grown.expect("the broker answers").remove(0).expect("the topic grows");
+    }
+
+    /// Deletes a topic and makes it again under the same name.
+    pub fn recreate_topic(&self, topic: &str, partitions: i32) {
+        self.delete_topic(topic);
+        let again = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        // The broker says for a moment that it is still there.
+        let made =
+            || wait_for(self.admin().create_topics([&again], &AdminOptions::new())).expect("an answer").remove(0);
+        while let Err((_, error)) = made() {
+            assert_eq!(error, RDKafkaErrorCode::TopicAlreadyExists);
+        }
+    }
+
+    pub fn delete_topic(&self, topic: &str) {
+        let deleted = wait_for(self.admin().delete_topics(&[topic], &AdminOptions::new()));
+        deleted.expect("the broker answers").remove(0).expect("the topic is there");
     }
 
     /// Deletes the records of a partition before an offset.

@@ -86,9 +86,9 @@ impl Core {
         let sinks: Vec<_> = self.durable_sinks().map(|sink| (sink, self.sink_record(sink))).collect();
         let moved = |(sink, record): &&(usize, SinkRecord)| self.owed[*sink].persisted != *record || !self.begun;
         let sinks_moved = sinks.iter().filter(moved).map(|(sink, record)| (self.owed[*sink].name.clone(), *record));
-        let moved = self.partitions.iter_mut().filter(|p| p.folded != p.synced);
+        let moved = self.partitions.iter().filter(|p| p.folded != p.synced || p.unsaved);
         let next_offsets = moved.map(|p| (p.partition.clone(), p.folded)).collect();
-        self.partitions.iter_mut().for_each(|p| p.cut = p.folded);
+        self.partitions.iter_mut().for_each(|p| (p.cut, p.unsaved) = (p.folded, false));
         let mut dead_letters = std::mem::take(&mut self.fold_letters);
         dead_letters.extend(self.sink_letters.iter().cloned());
         let mut counters = self.fold_counters;

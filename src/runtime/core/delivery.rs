@@ -135,7 +135,7 @@ fn shown_partition(partition: &Partition) -> PartitionStatus {
     PartitionStatus {
         partition: partition.partition.clone(),
         next_offset: partition.synced.offset,
-        beginning: None,
+        beginning: partition.beginning,
         end: partition.end,
         caught_up: partition.is_caught_up() && partition.synced.offset == partition.folded.offset,
         stopped: partition.stopped().map(str::to_owned),

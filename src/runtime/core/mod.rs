@@ -51,6 +51,7 @@ use crate::language::typed::FaultClass;
 use crate::runtime::decide::{LogFacts, Us};
 use crate::runtime::progress::{PartitionStatus, SinkStatus};
 use crate::sinks::claim::{Claim, ClaimMove};
+use crate::sources::OffsetRange;
 use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord, SinkRecord};
 
 pub(crate) use hold::ClaimRequest;
@@ -134,9 +135,9 @@ pub(crate) enum Input {
         partition: TopicPartition,
         offset: Offset,
     },
-    /// The ends of partitions, as the log says now.
-    Ends(Vec<(TopicPartition, Offset)>),
-    /// A partition can no longer be read.
+    /// What partitions hold, as the log says now.
+    Ends(Vec<(TopicPartition, OffsetRange)>),
+    /// A partition can no longer be read: what is missing there.
     Lost {
         partition: TopicPartition,
         why: String,
@@ -164,8 +165,6 @@ pub(crate) enum Action {
     Discard,
     /// Forget what was folded since the last checkpoint and read again from here; batches read before are stale.
     Rewind { rewinds: u32, starts: Vec<(TopicPartition, Offset)> },
-    /// Read again from here, where everything is folded; batches read before are stale.
-    Reread { rewinds: u32, starts: Vec<(TopicPartition, Offset)> },
     /// Encode the changed rows.
     Freeze,
     /// Write this with the rows that were encoded.

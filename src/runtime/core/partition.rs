@@ -14,6 +14,10 @@ pub(super) struct Partition {
     /// What a crash does not take back.
     pub synced: NextOffset,
     pub reading: Reading,
+    /// It begins where no checkpoint says that it does.
+    pub unsaved: bool,
+    /// The first offset of the log as last seen.
+    pub beginning: Option<Offset>,
     /// The end of the log as last seen.
     pub end: Option<Offset>,
     /// The end that a run until caught up reads to.
@@ -53,6 +57,8 @@ impl Partition {
             cut: start,
             synced: start,
             reading,
+            unsaved: false,
+            beginning: None,
             end: None,
             goal: None,
             at_end: false,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::language::codes;
 use crate::runtime::core::hold::Turn;
 use crate::runtime::decide::{Missing, decide_offset};
 
@@ -79,7 +80,7 @@ impl Core {
             Input::Retry => self.retry(&mut actions),
             Input::Skip { partition, offset } => self.skip(&partition, offset, &mut actions),
             Input::Ends(ends) => self.ends(ends),
-            Input::Lost { partition, why } => self.lose(&partition, why, &mut actions),
+            Input::Lost { partition, why } => self.lose(&partition, &why, &mut actions),
             Input::Failed(ended) => self.end(ended, &mut actions),
             Input::Stop => self.stop(now),
         }
@@ -126,18 +127,53 @@ impl Core {
     }
 
     /// A partition as it is read from now on; none when it is gone and that is accepted.
-    fn found_partition(&self, facts: PartitionFacts, reading: Reading, actions: &mut Vec<Action>) -> Option<Partition> {
+    fn found_partition(
+        &mut self,
+        facts: PartitionFacts,
+        reading: Reading,
+        actions: &mut Vec<Action>,
+    ) -> Option<Partition> {
         let PartitionFacts { partition, log } = facts;
-        let end = log.range.map(|range| range.end);
+        let (beginning, end) = (log.range.map(|range| range.beginning), log.range.map(|range| range.end));
         let found = match decide_offset(log, self.rebuilt && !self.opened) {
-            Ok(start) => Partition::new(partition, start, reading),
+            // From now on it is known, so that what is missing from its beginning is noticed.
+            Ok(start) => Partition { unsaved: log.stored.is_none(), ..Partition::new(partition, start, reading) },
             Err(Missing { what, beginning }) if self.facts.accept_loss => {
+                self.note_loss(&partition, log.stored, &what);
                 actions.push(Action::Report(Report::LossAccepted { partition: partition.clone(), what }));
-                Partition::new(partition, NextOffset { offset: beginning?, time: None, last: None }, reading)
+                let start = NextOffset { offset: beginning?, time: None, last: None };
+                Partition { unsaved: true, ..Partition::new(partition, start, reading) }
             }
-            Err(Missing { what, .. }) => unreadable(partition, log.stored, what, actions),
+            Err(Missing { what, .. }) => unreadable(partition, log.stored, self.advised(&what), actions),
         };
-        Some(Partition { end, goal: end, ..found })
+        Some(Partition { beginning, end, goal: end, ..found })
+    }
+
+    /// Writes a loss that was accepted down, beside the events that were set aside.
+    fn note_loss(&mut self, partition: &TopicPartition, stored: Option<NextOffset>, what: &str) {
+        // It is not of the fold: no rewind takes it back.
+        self.sink_letters.push(DeadLetter {
+            partition: partition.clone(),
+            offset: stored.map_or(Offset(0), |stored| stored.offset),
+            time: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            to: "".into(),
+            class: "lost".into(),
+            code: codes::LOST.into(),
+            message: what.to_owned(),
+            at: None,
+        });
+    }
+
+    /// What is missing, and what can be done.
+    fn advised(&self, what: &str) -> String {
+        let name = &self.facts.projection;
+        format!(
+            "{what}; put the log back, or go on without what is missing with `projector run --accept-loss`, or start anew \
+             with `projector drop {name}`"
+        )
     }
 
     /// Reads a partition again that had stopped, if nothing is missing in it.
@@ -147,18 +183,15 @@ impl Core {
         }
         let Some(found) = self.found_partition(facts, Reading::Open, actions) else { return };
         let partition = &mut self.partitions[index];
-        partition.end = found.end;
+        (partition.beginning, partition.end) = (found.beginning, found.end);
         partition.reading = found.reading;
         if partition.stopped().is_none() {
             partition.folded = found.folded;
-            self.reread(actions);
+            if found.unsaved {
+                (partition.cut, partition.synced, partition.unsaved) = (found.cut, found.synced, true);
+            }
+            actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
         }
-    }
-
-    /// Reads a partition that had stopped again. Batches that were read before may lack what was refused meanwhile.
-    fn reread(&mut self, actions: &mut Vec<Action>) {
-        self.rewinds += 1;
-        actions.push(Action::Reread { rewinds: self.rewinds, starts: self.starts() });
     }
 
     /// Tries again what has stopped: partitions are looked at anew, sinks send what they stopped at.
@@ -198,7 +231,7 @@ impl Core {
         partition.at_end = false;
         self.fold_counters.skipped += 1;
         self.urgent = true;
-        self.reread(actions);
+        actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
     }
 
     /// Opens partitions that were added later, once the others have passed the ends they had then.
@@ -303,8 +336,9 @@ impl Core {
         actions.push(Action::Rewind { rewinds: self.rewinds, starts: self.starts() });
     }
 
-    fn lose(&mut self, partition: &TopicPartition, why: String, actions: &mut Vec<Action>) {
+    fn lose(&mut self, partition: &TopicPartition, what: &str, actions: &mut Vec<Action>) {
         let Some(index) = self.index.get(partition) else { return };
+        let why = format!("{partition}: {}", self.advised(what));
         let partition = &mut self.partitions[*index];
         if partition.stopped().is_none() {
             partition.reading = Reading::Stopped { why: why.clone(), at_event: false };
@@ -312,12 +346,12 @@ impl Core {
         }
     }
 
-    fn ends(&mut self, ends: Vec<(TopicPartition, Offset)>) {
-        for (partition, end) in ends {
+    fn ends(&mut self, ends: Vec<(TopicPartition, OffsetRange)>) {
+        for (partition, OffsetRange { beginning, end }) in ends {
             if let Some(index) = self.index.get(&partition) {
                 let partition = &mut self.partitions[*index];
                 partition.at_end &= partition.end == Some(end);
-                partition.end = Some(end);
+                (partition.beginning, partition.end) = (Some(beginning), Some(end));
             }
         }
     }
@@ -354,10 +388,6 @@ impl Core {
         if !self.started || !self.has_read_all() || !saved {
             return;
         }
-        if matches!(self.phase, Phase::Leaving { .. }) {
-            // A move may have been under way before.
-            self.release(now, actions);
-        }
         if let Phase::Leaving { until, ended } = &self.phase {
             if now >= *until || self.holds.iter().flatten().all(Hold::is_over) {
                 let ended = ended.clone();
@@ -393,11 +423,7 @@ impl Core {
             return None;
         }
         let until = match &self.phase {
-            Phase::Leaving { until, .. } => {
-                let claims = self.holds.iter().flatten().filter_map(|hold| hold.release_at(now));
-                return claims.chain([*until]).min();
-            }
-            Phase::Stopping { until } => Some(*until),
+            Phase::Stopping { until } | Phase::Leaving { until, .. } => Some(*until),
             _ => self.start_until.filter(|_| !self.started),
         };
         let sinks = (0..self.owed.len()).filter(|sink| self.may_send(*sink, now));

@@ -142,9 +142,7 @@ impl ProjectionDriver {
         let input = match message {
             Message::News(News::Read { rewinds, batch }) => return held.batches.push_back((rewinds, batch)),
             Message::News(News::Found(found)) => Input::Opened(found),
-            Message::News(News::Ends(ends)) => {
-                Input::Ends(ends.into_iter().map(|(partition, range)| (partition, range.end)).collect())
-            }
+            Message::News(News::Ends(ends)) => Input::Ends(ends),
             Message::News(News::Lost { partition, why }) => Input::Lost { partition, why },
             Message::News(News::Failed(ended)) | Message::Failed(ended) => Input::Failed(ended),
             Message::Synced { version, snapshot } => {
@@ -211,7 +209,6 @@ impl ProjectionDriver {
                 let batch = held.current.take().expect("the core was told of it");
                 self.tell_reader(Command::Recycle(batch));
             }
-            Action::Reread { rewinds, starts } => self.tell_reader(Command::Rewind { rewinds, starts }),
             Action::Rewind { rewinds, starts } => {
                 self.folder.forget();
                 self.tell_reader(Command::Rewind { rewinds, starts });

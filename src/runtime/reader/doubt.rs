@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Offset, TopicPartition};
 use crate::runtime::decide::{LogFacts, decide_offset};
-use crate::runtime::fold::record_hash;
 use crate::runtime::reader::{News, Reader};
-use crate::sources::{OffsetRange, Source, SourceError};
+use crate::runtime::start::look_up;
+use crate::sources::SourceError;
 use crate::state::NextOffset;
 
-/// How long a partition that is gone may take to be there again: clusters forget topics for a moment.
+/// How long what was read may take to be there again: clusters forget topics for a moment, and who writes a file anew has
+/// emptied it first.
 const GONE_PAUSE: Duration = Duration::from_secs(5);
 /// How often that is looked at.
 const DOUBT_PAUSE: Duration = Duration::from_millis(500);
@@ -55,7 +56,7 @@ impl Reader {
             let Doubt { partition, next, .. } = self.doubts.remove(index);
             match compared {
                 Ok(()) => self.unopened.push((partition, next)),
-                Err(why) => self.news.push(News::Lost { why: format!("{partition}: {why}"), partition }),
+                Err(why) => self.news.push(News::Lost { partition, why }),
             }
         }
         Ok(())
@@ -71,15 +72,13 @@ impl Reader {
         let next = NextOffset { offset: doubt.next, time: None, last };
         let (range, found) = match look_up(&mut *self.source, &doubt.partition, last) {
             Ok((range, found)) => (Some(range), found),
-            Err(SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. }) => {
-                if now < doubt.since + GONE_PAUSE {
-                    doubt.look_at = now + DOUBT_PAUSE;
-                    return Ok(None);
-                }
-                (None, None)
-            }
+            Err(SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. }) => (None, None),
             Err(error) => return Err(error),
         };
+        if range.is_none_or(|range| range.end < doubt.next) && now < doubt.since + GONE_PAUSE {
+            doubt.look_at = now + DOUBT_PAUSE;
+            return Ok(None);
+        }
         let log = LogFacts { stored: Some(next), range, found };
         let decided = decide_offset(log, false).map(|_| ()).map_err(|missing| missing.what);
         let unproven = doubt.remade && found.is_none() && range.is_some_and(|range| doubt.next > range.beginning);
@@ -88,20 +87,4 @@ impl Reader {
             decided => decided,
         }))
     }
-}
-
-/// The range of a partition, and the hash of the record that now lies where `last` was, if one does.
-fn look_up(
-    source: &mut dyn Source,
-    partition: &TopicPartition,
-    last: Option<(Offset, [u8; 16])>,
-) -> Result<(OffsetRange, Option<[u8; 16]>), SourceError> {
-    let range = source.range(partition)?;
-    let found = match last {
-        Some((offset, _)) if offset >= range.beginning && offset < range.end => {
-            source.record_at(partition, offset)?.iter().next().map(|record| record_hash(&record))
-        }
-        _ => None,
-    };
-    Ok((range, found))
 }

@@ -54,9 +54,16 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum News {
     Found(Vec<PartitionFacts>),
-    Read { rewinds: u32, batch: RecordBatch },
+    Read {
+        rewinds: u32,
+        batch: RecordBatch,
+    },
     Ends(Vec<(TopicPartition, OffsetRange)>),
-    Lost { partition: TopicPartition, why: String },
+    /// What is missing in a partition, or that it is another log.
+    Lost {
+        partition: TopicPartition,
+        why: String,
+    },
     Failed(Ended),
 }
 
@@ -143,9 +150,8 @@ impl Reader {
         match command {
             Command::Open(starts) => {
                 for (partition, start) in &starts {
-                    if self.stored.get(partition).is_none_or(|stored| stored.offset != *start) {
-                        self.lasts.remove(partition); // it begins anew
-                    }
+                    // What comes again is no evidence: it may be another log that is accepted.
+                    self.lasts.retain(|known, (last, _)| known != partition || *last < *start);
                 }
                 self.open_soon(starts);
             }
@@ -160,7 +166,12 @@ impl Reader {
                 self.doubts.retain(|doubt| doubt.partition != partition);
                 self.source.close(&partition);
             }
-            Command::Look(partitions) => self.unseen.extend(partitions),
+            Command::Look(partitions) => {
+                for (partition, next) in &partitions {
+                    self.lasts.extend(next.last.map(|last| (partition.clone(), last)));
+                }
+                self.unseen.extend(partitions);
+            }
             Command::Recycle(batch) => self.buffers.push(batch),
             Command::Tell(offsets) => self.source.told(&offsets),
         }
@@ -224,7 +235,12 @@ impl Reader {
             }
         }
         while let Some((partition, next)) = self.unseen.last() {
-            let facts = partition_facts(&mut *self.source, partition, Some(*next))?;
+            let facts = match partition_facts(&mut *self.source, partition, Some(*next)) {
+                Err(SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. }) => {
+                    missing_partition(partition, *next)
+                }
+                found => found?,
+            };
             self.unseen.pop();
             self.news.push(News::Found(vec![facts]));
         }

@@ -129,7 +129,7 @@ fn a_topic_made_again_is_never_read_on_even_where_its_offsets_go_further() {
     assert_eq!(reading.values("a"), ["a0", "a1", "a2"]);
     assert_eq!(reading.values("b"), ["b0", "b1"], "the other topic goes on");
     let [why] = &reading.lost[..] else { panic!("{:?}", reading.lost) };
-    assert!(why.starts_with("a/0: another record lies at offset 2"), "{why}");
+    assert!(why.starts_with("another record lies at offset 2"), "{why}");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_topic_that_is_gone_is_waited_for_a_while() {
     assert_eq!(reading.values("a"), ["a0", "a1", "a2", "a3"], "it was put back");
     reading.log.delete_topic("a");
     reading.pass(Duration::from_secs(6));
-    assert_eq!(reading.lost, ["a/0: the partition is no longer there"]);
+    assert_eq!(reading.lost, ["the partition is no longer there"]);
     append(&reading.log, "b", &["b2"]);
     reading.pass(LOOK_PAUSE);
     assert_eq!(reading.values("b"), ["b0", "b1", "b2"]);
@@ -188,7 +188,7 @@ fn an_end_below_what_was_read_is_found_by_looking() {
     let mut reading = Reading::new(true);
     reading.log.recreate("a");
     append(&reading.log, "a", &["x0"]);
-    reading.pass(LOOK_PAUSE + Duration::from_secs(1));
+    reading.pass(LOOK_PAUSE * 2 + Duration::from_secs(1));
     assert!(reading.lost[0].contains("offset 3 is past the end of the log, 1"), "{:?}", reading.lost);
     assert_eq!(reading.values("a"), ["a0", "a1", "a2"]);
 }

@@ -213,7 +213,9 @@ fn a_start_claims_its_epoch_before_it_publishes() {
     let mut played = Played::start(facts, 1);
     let claim = played.freeze(&[]).expect("the claim");
     assert_eq!(claim.version, Version(EPOCH_1));
-    assert!(claim.rows.is_empty() && claim.next_offsets.is_empty());
+    assert!(claim.rows.is_empty());
+    let start = NextOffset { offset: Offset(0), time: None, last: None };
+    assert_eq!(claim.next_offsets, [(tp(0), start)], "a partition is known from now on");
     assert_eq!(played.published(), None, "the claim is not synced");
     played.step(Input::Synced(claim.version));
     assert_eq!(played.published(), Some((0, Version(EPOCH_1), keys(&["a"]))));
@@ -323,7 +325,7 @@ fn a_fault_stops_its_partition_at_its_offset_and_holds_nobody() {
     assert_eq!(played.read_after(0), None, "read before the rewind");
     let all = Offset(i64::MAX);
     assert_eq!(played.read(), Some(vec![Some((Offset(5), Offset(9))), Some((Offset(0), all))]));
-    played.step(Input::Ends(vec![(tp(0), Offset(12))]));
+    played.step(Input::Ends(vec![(tp(0), OffsetRange { beginning: Offset(0), end: Offset(12) })]));
     let positions = vec![(0, Offset(12)), (1, Offset(4))];
     played.step(Input::Folded(Folded { positions, ends: vec![0, 1], ..Folded::default() }));
     assert_eq!(played.read(), Some(vec![None, Some((Offset(4), all))]));
@@ -345,8 +347,27 @@ fn a_partition_that_cannot_be_read_stays_where_it_was_folded_to() {
     let log = LogFacts { stored, ..LogFacts::default() };
     played.step(Input::Opened(vec![PartitionFacts { partition: tp(1), log }]));
     let stopped = &played.core.status(None, None).partitions[1];
-    let why = "orders/1: the partition is no longer there";
-    assert_eq!((stopped.next_offset, stopped.stopped.as_deref()), (Offset(7), Some(why)));
+    let why = stopped.stopped.as_deref().expect("nothing is read of it");
+    assert_eq!(stopped.next_offset, Offset(7));
+    assert!(why.starts_with("orders/1: the partition is no longer there; put the log back"), "{why}");
+    assert!(why.contains("--accept-loss") && why.contains("projector drop orders"), "{why}");
+}
+
+#[test]
+fn a_loss_that_is_accepted_is_written_down_and_where_it_goes_on_is_kept() {
+    let accepting = CoreFacts { accept_loss: true, ..facts(Vec::new()) };
+    let mut played = Played::start(accepting, 1);
+    played.settle_in();
+    let stored = Some(NextOffset { offset: Offset(7), time: None, last: Some((Offset(6), [1; 16])) });
+    let range = Some(OffsetRange { beginning: Offset(9), end: Offset(9) });
+    let log = LogFacts { stored, range, found: None };
+    played.step(Input::Opened(vec![PartitionFacts { partition: tp(1), log }]));
+    played.later(PAUSE);
+    let cut = played.freeze(&[]).expect("it is saved though nothing is read");
+    assert_eq!(cut.next_offsets, [(tp(1), NextOffset { offset: Offset(9), time: None, last: None })]);
+    let [letter] = &cut.dead_letters[..] else { panic!("{:?}", cut.dead_letters) };
+    assert_eq!((&letter.partition, letter.offset, &*letter.class, &*letter.code), (&tp(1), Offset(7), "lost", "R0113"));
+    assert!(letter.message.contains("offsets 7 to 8"), "{}", letter.message);
 }
 
 #[test]
@@ -373,7 +394,7 @@ fn until_caught_up_ends_when_all_is_read_written_and_settled() {
     facts.until_caught_up = true;
     let mut played = Played::start(facts, 1);
     let exit = |action: &Action| matches!(action, Action::Exit(Ended::CaughtUp)).then_some(());
-    played.step(Input::Ends(vec![(tp(0), Offset(2))]));
+    played.step(Input::Ends(vec![(tp(0), OffsetRange { beginning: Offset(0), end: Offset(2) })]));
     played.core.partitions[0].goal = Some(Offset(2));
     played.settle_in();
     played.fold(2, 1);
