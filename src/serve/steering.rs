@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::event::{Offset, RecordPlace, TopicPartition};
 use crate::runtime::Engine;
+use crate::runtime::progress::RunState;
 use crate::serve::Served;
 use crate::serve::answer::Refusal;
 
@@ -36,11 +37,11 @@ pub(super) async fn retry(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let Path(name) = name?;
-    served.projection(&name)?;
+    running(&served, &name, "the next start tries everything again")?;
     if engine(&served)?.retry(&name) {
         Ok(Json(json!({ "retried": name })))
     } else {
-        Err(Refusal::new(StatusCode::CONFLICT, has_ended(&name)))
+        Err(Refusal::new(StatusCode::CONFLICT, format!("`{name}` is just ending")))
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) async fn skip(
     order: Result<Json<SkipOrder>, JsonRejection>,
 ) -> Result<Json<Value>, Refusal> {
     let (Path(name), Json(SkipOrder { topic, partition, offset })) = (name?, order?);
-    served.projection(&name)?;
+    running(&served, &name, "stop the engine, and the event can be skipped in what it leaves")?;
     let partition = TopicPartition { topic: topic.into(), partition };
     let place = RecordPlace { partition, offset: Offset(offset) };
     let skipped = engine(&served)?.skip(&name, place.partition.clone(), place.offset).await;
@@ -64,6 +65,13 @@ fn engine(served: &Served) -> Result<Arc<Engine>, Refusal> {
     served.engine.upgrade().ok_or_else(stopping)
 }
 
-fn has_ended(name: &str) -> String {
-    format!("`{name}` has ended in this engine: it is tried again when the engine is started again")
+/// Refuses what only a projection that runs can do, with what can be done instead.
+fn running(served: &Served, name: &str, instead: &str) -> Result<(), Refusal> {
+    match &served.projection(name)?.status.borrow().run_state {
+        RunState::Starting | RunState::Running => Ok(()),
+        RunState::Stopped(_) | RunState::Finished => {
+            let why = format!("`{name}` has ended in this engine: {instead}");
+            Err(Refusal::new(StatusCode::CONFLICT, why))
+        }
+    }
 }

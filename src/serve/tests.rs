@@ -423,6 +423,8 @@ fn a_skip_names_one_event_of_a_projection_that_runs() {
     assert_eq!(skip("accounts", r#"{"topic":"bank","partition":0}"#), 422);
     assert_eq!(skip("accounts", r#"{"topic":"bank","partition":0,"offset":5,"all":true}"#), 422);
     assert_eq!(skip("accounts", "bank/0@5"), 400);
+    server.status.send_replace(Arc::new(ProjectionStatus { run_state: RunState::Finished, ..status(5, 40, 40) }));
+    assert_eq!(skip("accounts", r#"{"topic":"bank","partition":0,"offset":5}"#), 409);
 }
 
 #[test]

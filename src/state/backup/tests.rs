@@ -499,3 +499,42 @@ fn a_mark_is_kept_until_the_projection_is_dropped() {
         assert_eq!(store.snapshot().last_backup(&name()).unwrap(), None);
     }
 }
+
+/// What a store holds of the projection, in words that do not change with the code.
+fn written_out(store: &dyn Store) -> String {
+    let snapshot = store.snapshot();
+    let state = snapshot.projection(&name()).unwrap().unwrap();
+    let counters = state.counters;
+    let mut text = format!("version {} semantics {} {:?}\n", state.version, state.plan.semantics, state.plan.text);
+    text += &format!("fold {} emit {}\n", state.plan.hashes.fold.0[0], state.plan.hashes.emit.0[0]);
+    text += &format!("folded {} skipped {} set aside {}\n", counters.folded, counters.skipped, counters.dead_letters);
+    for (partition, next) in &state.next_offsets {
+        let last = next.last.map(|(offset, hash)| (offset.0, hash[0]));
+        text += &format!("{partition} next {} time {:?} last {last:?}\n", next.offset, next.time.map(|time| time.0));
+    }
+    for (sink, record) in &state.sinks {
+        text += &format!("{sink} settled {} target {:?}\n", record.settled, record.target.map(|target| target.0));
+    }
+    let mut each = |key: &str, row: StoredRow| {
+        let hash = row.row.map(|row| blake3::hash(&row).to_hex());
+        text += &format!("{key} {} {}\n", row.changed, hash.as_deref().unwrap_or("deleted"));
+        ControlFlow::Continue(())
+    };
+    snapshot.rows(state.generation, "", None, &mut each).unwrap();
+    for (number, letter) in snapshot.dead_letters(&name(), 0, usize::MAX).unwrap() {
+        let (time, bytes) = (letter.time.map(|time| time.0), (letter.key, letter.value, letter.headers));
+        text += &format!("{number} {}@{} {time:?} {bytes:?}", letter.partition, letter.offset);
+        text += &format!(" {} {} {} {} {:?}\n", letter.to, letter.class, letter.code, letter.message, letter.at);
+    }
+    text
+}
+
+#[test]
+fn the_first_format_is_read_for_ever() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/backup-1");
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let file = restore(&store, &fixtures.join("orders.backup")).unwrap();
+    assert_eq!(written_out(&store), fs::read_to_string(fixtures.join("orders.txt")).unwrap());
+    assert_eq!(file.head.mark.made_at, NOW);
+}
