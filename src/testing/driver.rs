@@ -455,6 +455,10 @@ impl Harness {
                 return Some(Input::Folded(folded));
             }
             Action::Discard => run.current = None,
+            Action::Reread { rewinds, starts } => {
+                run.rewinds = rewinds;
+                run.source.open(&starts).expect("the log holds it");
+            }
             Action::Rewind { rewinds, starts } => {
                 run.folder.forget();
                 run.rewinds = rewinds;

@@ -1,7 +1,7 @@
 //! A disk that is full, read-only or slow, that fails a sync or is cut off in the middle of a write: the engine says where
 //! and what to do, and once the disk is well again a run ends with exactly the right documents.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Disk;
@@ -23,7 +23,7 @@ pub struct Scene {
     pub story: Vec<Told>,
     pub random: Random,
     log: LogWriter,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Scene {
@@ -37,7 +37,12 @@ impl Scene {
         let mut random = Random::new(seed);
         log.append(&story, &mut random);
         log.finish();
-        Scene { disk: Disk::of(&site), site, story, random, log, _dir: dir }
+        Scene { disk: Disk::of(&site), site, story, random, log, dir }
+    }
+
+    /// Where the log lies.
+    pub fn events(&self) -> PathBuf {
+        self.dir.path().join("events")
     }
 
     /// Tells more of it.

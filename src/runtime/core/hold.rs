@@ -171,12 +171,23 @@ impl Hold {
 
     /// Gives the claim up; nothing is sent after it.
     pub fn release(&mut self, now: Instant, published: Version) -> Option<ClaimRequest> {
-        let State::Held { claim, moving: None, .. } = self.state else { return None };
+        let State::Held { claim, moving: None, again, .. } = self.state else { return None };
+        if self.in_flight || again.is_some_and(|again| again > now) {
+            return None;
+        }
         let published = published.max(claim.published);
         let to = Claim { process: ProcessId::NOBODY, published, beat: claim.beat + 1, ..claim };
         self.state = State::Held { claim, confirmed: now, moving: Some((to, now)), again: None };
         self.in_flight = true;
         Some(ClaimRequest::Move { from: Some(claim), to })
+    }
+
+    /// When [`Hold::release`] may have something to ask.
+    pub fn release_at(&self, now: Instant) -> Option<Instant> {
+        match &self.state {
+            State::Held { moving: None, again, .. } if !self.in_flight => Some(again.unwrap_or(now)),
+            _ => None,
+        }
     }
 
     /// Whether nothing of ours is under way and the claim is not ours any more.

@@ -165,6 +165,8 @@ pub(crate) enum Action {
     Discard,
     /// Forget what was folded since the last checkpoint and read again from here; batches read before are stale.
     Rewind { rewinds: u32, starts: Vec<(TopicPartition, Offset)> },
+    /// Read again from here, where everything is folded; batches read before are stale.
+    Reread { rewinds: u32, starts: Vec<(TopicPartition, Offset)> },
     /// Encode the changed rows.
     Freeze,
     /// Write this with the rows that were encoded.

@@ -190,8 +190,14 @@ impl Core {
             if found.unsaved {
                 (partition.cut, partition.synced, partition.unsaved) = (found.cut, found.synced, true);
             }
-            actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
+            self.reread(actions);
         }
+    }
+
+    /// Reads a partition that had stopped again. Batches that were read before may lack what was refused meanwhile.
+    fn reread(&mut self, actions: &mut Vec<Action>) {
+        self.rewinds += 1;
+        actions.push(Action::Reread { rewinds: self.rewinds, starts: self.starts() });
     }
 
     /// Tries again what has stopped: partitions are looked at anew, sinks send what they stopped at.
@@ -231,7 +237,7 @@ impl Core {
         partition.at_end = false;
         self.fold_counters.skipped += 1;
         self.urgent = true;
-        actions.push(Action::Open(vec![(partition.partition.clone(), partition.folded.offset)]));
+        self.reread(actions);
     }
 
     /// Opens partitions that were added later, once the others have passed the ends they had then.
@@ -388,6 +394,10 @@ impl Core {
         if !self.started || !self.has_read_all() || !saved {
             return;
         }
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            // A move may have been under way before.
+            self.release(now, actions);
+        }
         if let Phase::Leaving { until, ended } = &self.phase {
             if now >= *until || self.holds.iter().flatten().all(Hold::is_over) {
                 let ended = ended.clone();
@@ -423,7 +433,11 @@ impl Core {
             return None;
         }
         let until = match &self.phase {
-            Phase::Stopping { until } | Phase::Leaving { until, .. } => Some(*until),
+            Phase::Leaving { until, .. } => {
+                let claims = self.holds.iter().flatten().filter_map(|hold| hold.release_at(now));
+                return claims.chain([*until]).min();
+            }
+            Phase::Stopping { until } => Some(*until),
             _ => self.start_until.filter(|_| !self.started),
         };
         let sinks = (0..self.owed.len()).filter(|sink| self.may_send(*sink, now));

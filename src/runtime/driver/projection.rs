@@ -209,6 +209,7 @@ impl ProjectionDriver {
                 let batch = held.current.take().expect("the core was told of it");
                 self.tell_reader(Command::Recycle(batch));
             }
+            Action::Reread { rewinds, starts } => self.tell_reader(Command::Rewind { rewinds, starts }),
             Action::Rewind { rewinds, starts } => {
                 self.folder.forget();
                 self.tell_reader(Command::Rewind { rewinds, starts });

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::{ProjectionName, Version};
+use crate::event::{ProjectionName, TopicPartition, Version};
+use crate::runtime::Ended;
 use crate::runtime::fixture::{Account, without_mark};
-use crate::state::{Snapshot, Store, rows};
+use crate::sinks::claim::ProcessId;
+use crate::state::{ProjectionState, Snapshot, Store, rows};
 use crate::value::Value;
 
-use super::process::Process;
+use super::process::{Process, process_id};
 use super::subject::{self, CACHE, Expected, SINKS};
 use super::world::World;
 
@@ -22,6 +24,12 @@ pub(super) enum Law {
     SyncedFirst,
     /// A target never holds a higher version than the one who may write it.
     NoForeign,
+    /// A claim is taken only in a higher epoch.
+    EpochRises,
+    /// Nothing is sent in an epoch in which the claim was never taken.
+    ClaimedFirst,
+    /// At rest the claim is held by who runs.
+    Claimed,
     /// Memory and queues stay within their bounds.
     Bounds,
     /// Rows are what an independent fold gives.
@@ -69,7 +77,20 @@ pub(super) fn within_bounds(world: &World, process: &Process) -> Result<(), Brok
 /// What must be true when nothing more happens.
 pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
     let snapshot = process.store.snapshot();
-    let expected = subject::expected(&world.setup, &world.given);
+    let state = state_of(world, &*snapshot);
+    if let Some(Ended::Refused(why)) = &process.ended {
+        let right = world.disks[process.disk].anew;
+        return hold(Law::Progress, right, || format!("it is refused: {why}"));
+    }
+    let Some(state) = state else { return Err(Broken::new(Law::Progress, "there is no checkpoint".into())) };
+    if world.disks[process.disk].anew {
+        // It may have begun where the log did.
+        return Ok(());
+    }
+    let passed = |partition: &TopicPartition| {
+        state.next_offsets.iter().find(|(known, _)| known == partition).map_or(0, |(_, next)| next.offset.0)
+    };
+    let expected = subject::expected(world, passed);
     rows_are_folded(world, &*snapshot, &expected)?;
     everything_is_passed(world, process, &*snapshot, &expected)?;
     for sink in SINKS {
@@ -79,7 +100,33 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
             target_holds_documents(world, sink, &expected)?;
         }
     }
-    nothing_is_owed(world, process, &*snapshot)
+    nothing_is_owed(world, process, &*snapshot)?;
+    claims_are_held(world, process, &state)?;
+    if world.setup.ends {
+        let ended = match &process.ended {
+            Some(Ended::CaughtUp) => expected.stopped.is_empty(),
+            Some(Ended::Faulted(_)) => !expected.stopped.is_empty(),
+            _ => false,
+        };
+        hold(Law::Progress, ended, || format!("it ended as {:?}", process.ended))?;
+    }
+    Ok(())
+}
+
+fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) -> Result<(), Broken> {
+    for sink in [subject::COSMOS, subject::SEARCH] {
+        let name = &world.plan.projection.sinks[sink].name;
+        let claim = world.targets[sink].claim;
+        let holder = claim.map(|claim| claim.process);
+        let ours = holder == Some(process_id(process.number));
+        let released = holder == Some(ProcessId::NOBODY) && process.ended.is_some();
+        hold(Law::Claimed, ours || released, || format!("`{name}` is claimed by {holder:?}"))?;
+        let stored = state.sinks.iter().find(|(known, _)| known == name).and_then(|(_, record)| record.target);
+        hold(Law::Claimed, stored == claim.map(|claim| claim.target), || {
+            format!("`{name}` is known as {stored:?} and is {claim:?}")
+        })?;
+    }
+    Ok(())
 }
 
 fn rows_are_folded(world: &World, snapshot: &dyn Snapshot, expected: &Expected) -> Result<(), Broken> {

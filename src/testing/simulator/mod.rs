@@ -8,6 +8,7 @@
 //! `cargo test --lib simulator` runs 50,000 schedules. `PROJECTOR_SCHEDULES` and `PROJECTOR_SEED` choose how many and from
 //! which seed; a single one prints its trace.
 
+mod faults;
 mod laws;
 mod network;
 mod process;
@@ -29,6 +30,8 @@ use run::run;
 use schedule::Schedule;
 
 const SCHEDULES: u64 = 50_000;
+/// How many lines of a trace are printed.
+const TRACE_LINES_MAX: usize = 240;
 /// How often a long run says how far it is.
 const PROGRESS_PAUSE: Duration = Duration::from_secs(5);
 
@@ -86,6 +89,28 @@ fn say_progress(said: &Mutex<Instant>, began: Instant, done: u64, count: u64) {
     }
 }
 
+/// A trace with repeated lines once, and without its middle when it is very long.
+fn shortened(trace: &[String]) -> Vec<String> {
+    let mut lines: Vec<(String, u32)> = Vec::new();
+    for line in trace {
+        match lines.last_mut() {
+            Some((last, times)) if last == line => *times += 1,
+            _ => lines.push((line.clone(), 1)),
+        }
+    }
+    let mut lines: Vec<_> = lines
+        .into_iter()
+        .map(|(line, times)| if times > 1 { format!("{line} ({times} times)") } else { line })
+        .collect();
+    if lines.len() > TRACE_LINES_MAX {
+        let end = lines.split_off(lines.len() - TRACE_LINES_MAX / 4);
+        lines.truncate(TRACE_LINES_MAX / 4 * 3);
+        lines.push("…".into());
+        lines.extend(end);
+    }
+    lines
+}
+
 /// The smallest schedule found that breaks the same law, and what happens in it.
 fn explain(seed: u64) -> String {
     let schedule = Schedule::draw(seed);
@@ -100,7 +125,7 @@ fn explain(seed: u64) -> String {
         smaller.setup,
         smaller.ops.len(),
         schedule.ops.len(),
-        outcome.trace.join("\n  "),
+        shortened(&outcome.trace).join("\n  "),
     )
 }
 

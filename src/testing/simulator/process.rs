@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::event::{Generation, RecordBatch, Version};
+use crate::event::{Generation, Offset, RecordBatch, TopicPartition, Version};
 use crate::plan::Plan;
 use crate::runtime::Ended;
-use crate::runtime::core::{Action, Answer, Core, Input};
+use crate::runtime::core::{Action, Answer, ClaimRequest, Core, Input, TargetTraits, Work};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder};
-use crate::runtime::publish::{PublishRequest, prepare, show};
+use crate::runtime::publish::{PublishRequest, prepare, show, swept};
 use crate::runtime::reader::{Command, News, Reader, ReaderSpec};
 use crate::runtime::start::{StartOptions, core_facts};
+use crate::sinks::claim::{Claim, ClaimMove, ProcessId};
 use crate::sinks::{DocumentWrite, Outcome, RowView};
 use crate::sources::memory::{Interleaving, MemoryLog};
 use crate::state::{CheckpointBatch, MemoryStore, RowChange, Snapshot, Store, StoredRow};
@@ -22,6 +23,16 @@ use crate::state::{CheckpointBatch, MemoryStore, RowChange, Snapshot, Store, Sto
 use super::laws::{Broken, Law};
 use super::schedule::Setup;
 use super::subject::{CACHE, SINKS, TOPIC};
+use super::target::Target;
+
+/// How many documents a page of a listing has.
+const PAGE: usize = 3;
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The id of the process that was started as the `number`th; ids are far apart, since targets are named after them.
+pub(super) fn process_id(number: u32) -> ProcessId {
+    ProcessId(u128::from(number) << 64)
+}
 
 /// What happened outside the fold's thread.
 pub(super) enum Message {
@@ -29,6 +40,10 @@ pub(super) enum Message {
     Synced(Version, Arc<dyn Snapshot>),
     CommitFailed(String),
     Answered(Answer),
+    ClaimRead { sink: usize, result: Result<Option<Claim>, String> },
+    ClaimMoved { sink: usize, result: Result<ClaimMove, String> },
+    Retry,
+    Skip(TopicPartition, Offset),
     Stop,
 }
 
@@ -41,6 +56,7 @@ pub(super) struct Publishing {
     /// Batches that were not sent yet; one is sent after another is answered.
     pub left: VecDeque<Vec<DocumentWrite>>,
     pub outcomes: Vec<(Arc<str>, Outcome)>,
+    deleted: Vec<Arc<str>>,
     walked_to: Option<Arc<str>>,
     /// A batch is on the network.
     pub sent: bool,
@@ -56,6 +72,10 @@ pub(super) struct Process {
     pub view: Arc<View>,
     pub ended: Option<Ended>,
     pub publishing: Vec<Publishing>,
+    /// Claim calls that are to be made.
+    pub calls: Vec<(usize, ClaimRequest)>,
+    /// It stands still.
+    pub is_frozen: bool,
     plan: Arc<Plan>,
     generation: Generation,
     snapshot: Arc<dyn Snapshot>,
@@ -84,25 +104,26 @@ impl Process {
         log: &MemoryLog,
         (number, disk): (u32, usize),
         store: Arc<MemoryStore>,
+        ends: bool,
         now: Instant,
     ) -> Result<Process, Ended> {
         let snapshot = store.snapshot();
         let seed = setup.seed.wrapping_add(u64::from(number));
         let options = StartOptions {
-            process: crate::sinks::claim::ProcessId(1),
+            process: process_id(number),
             accept_loss: false,
-            start_timeout: Duration::from_secs(30),
+            start_timeout: START_TIMEOUT,
             checkpoint_interval: setup.checkpoint_interval,
-            until_caught_up: false,
+            until_caught_up: ends,
             shutdown_timeout: Duration::from_secs(10),
             dirty_bytes_max: setup.hot_bytes_max,
             seed,
         };
-        use crate::runtime::core::TargetTraits;
-        let of = |sink| TargetTraits { volatile: sink == CACHE, view: sink == CACHE, ..TargetTraits::default() };
-        let targets = SINKS.map(of);
-        let facts = core_facts(&*store, &*snapshot, plan, &targets, options).expect("memory can be read");
-        let mut facts = facts?;
+        let targets = SINKS.map(|sink| match sink {
+            CACHE => TargetTraits { volatile: true, view: true, ..TargetTraits::default() },
+            _ => TargetTraits { claimed: Some(setup.shared), late_for: setup.late_for, ..TargetTraits::default() },
+        });
+        let facts = core_facts(&*store, &*snapshot, plan, &targets, options).expect("memory can be read")?;
         let generation = facts.core.generation;
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
         let program = FoldProgram::new(plan.clone(), generation, Arc::new(|_| None));
@@ -113,7 +134,7 @@ impl Process {
             projection: plan.projection.name.clone(),
             stored,
             batch_bytes_max: setup.batch_bytes_max,
-            start_timeout: Duration::from_secs(20),
+            start_timeout: START_TIMEOUT,
             poll_wait: Duration::ZERO,
         };
         Ok(Process {
@@ -125,6 +146,8 @@ impl Process {
             view: Arc::new(View { generation, seen: Mutex::default() }),
             ended: None,
             publishing: Vec::new(),
+            calls: Vec::new(),
+            is_frozen: false,
             plan: plan.clone(),
             generation,
             snapshot,
@@ -145,6 +168,11 @@ impl Process {
 
     pub fn is_live(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// It is live and does not stand still.
+    pub fn runs(&self) -> bool {
+        self.is_live() && !self.is_frozen
     }
 
     pub fn batches_held(&self) -> usize {
@@ -227,6 +255,10 @@ impl Process {
             }
             Message::CommitFailed(why) => (Input::CommitFailed(why), "hears that the commit failed"),
             Message::Answered(answer) => (Input::Answer(answer), "takes an answer"),
+            Message::ClaimRead { sink, result } => (Input::ClaimRead { sink, result }, "has read a claim"),
+            Message::ClaimMoved { sink, result } => (Input::ClaimMoved { sink, result }, "has moved a claim"),
+            Message::Retry => (Input::Retry, "tries again what stopped"),
+            Message::Skip(partition, offset) => (Input::Skip { partition, offset }, "skips an event"),
             Message::Stop => (Input::Stop, "is told to stop"),
         };
         self.feed(now, input)?;
@@ -247,7 +279,6 @@ impl Process {
     fn act(&mut self, action: Action) -> Result<Option<Input>, Broken> {
         match action {
             Action::Open(starts) => self.command(Command::Open(starts)),
-            Action::Look(_) | Action::Claim { .. } => unreachable!("no claims here yet"),
             Action::Close(partition) => self.command(Command::Close(partition)),
             Action::Tell(offsets) => self.command(Command::Tell(offsets)),
             Action::Fold { admission, careful } => {
@@ -261,6 +292,7 @@ impl Process {
                 let batch = self.current.take().expect("the core was told of it");
                 self.recycle(batch);
             }
+            Action::Reread { rewinds, starts } => self.command(Command::Rewind { rewinds, starts }),
             Action::Rewind { rewinds, starts } => {
                 self.folder.forget();
                 self.dirty = false;
@@ -291,10 +323,13 @@ impl Process {
                     request: Some(PublishRequest { plan, generation, sink, version, work, snapshot }),
                     left: VecDeque::new(),
                     outcomes: Vec::new(),
+                    deleted: Vec::new(),
                     walked_to: None,
                     sent: false,
                 });
             }
+            Action::Look(partitions) => self.command(Command::Look(partitions)),
+            Action::Claim { sink, request } => self.calls.push((sink, request)),
             Action::Report(_) => {}
             Action::Exit(ended) => self.ended = Some(ended),
         }
@@ -335,24 +370,44 @@ impl Process {
     }
 
     /// A request goes on: it is rendered, then sent batch by batch, then answered. Returns a batch to send.
-    pub fn send(&mut self, index: usize, items_max: usize) -> Option<Vec<DocumentWrite>> {
+    pub fn send(
+        &mut self,
+        index: usize,
+        _now: Instant,
+        items_max: usize,
+        target: &Target,
+    ) -> Option<Vec<DocumentWrite>> {
         let view = self.view.clone();
         let publishing = &mut self.publishing[index];
-        if let Some(request) = publishing.request.take() {
-            let is_view = request.sink == CACHE;
-            let read = if is_view { show(&request, &*view) } else { prepare(&request) };
+        if let Some(mut request) = publishing.request.take() {
+            let mut swept_to = None;
+            if let Work::Sweep { after, floor } = &request.work {
+                if target.down {
+                    self.answer(index, Some("the target is away".into()));
+                    return None;
+                }
+                let (keys, next) = swept(&target.page(after.as_deref(), PAGE), *floor);
+                (request.work, swept_to) = (Work::Keys(keys), next);
+            }
+            let read = if request.sink == CACHE { show(&request, &*view) } else { prepare(&request) };
             let prepared = read.expect("memory can be read");
             publishing.outcomes = prepared.known;
-            publishing.walked_to = prepared.walked_to;
+            publishing.deleted = prepared.deleted;
+            publishing.walked_to = prepared.walked_to.or(swept_to);
             publishing.left = prepared.writes.chunks(items_max).map(<[_]>::to_vec).collect();
         }
         if let Some(batch) = publishing.left.pop_front() {
             publishing.sent = true;
             return Some(batch);
         }
-        let Publishing { sink, version, outcomes, walked_to, .. } = self.publishing.remove(index);
-        self.inbox.push_back(Message::Answered(Answer { sink, version, outcomes, walked_to, ..Answer::default() }));
+        self.answer(index, None);
         None
+    }
+
+    fn answer(&mut self, index: usize, unreadable: Option<String>) {
+        let Publishing { sink, version, outcomes, deleted, walked_to, .. } = self.publishing.remove(index);
+        let answer = Answer { sink, version, outcomes, deleted, walked_to, unreadable };
+        self.inbox.push_back(Message::Answered(answer));
     }
 
     /// A batch was answered.
@@ -367,17 +422,17 @@ impl Process {
 /// A view of the rows as the cache is one: it reads the newest snapshot it was shown, and holds what it has read.
 pub(super) struct View {
     generation: Generation,
-    seen: Mutex<Seen>,
+    seen: Mutex<Held>,
 }
 
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Held {
     pub newest: Version,
     pub held: BTreeMap<Arc<str>, Option<Arc<[u8]>>>,
 }
 
 impl View {
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+    pub fn seen(&self) -> MutexGuard<'_, Held> {
         self.seen.lock().expect("nothing panics while it is held")
     }
 }

@@ -27,6 +27,18 @@ seen! {
     Redelivered "redeliveries",
     Compacted "compacted records",
     Away "logs away or back",
+    Freeze "processes frozen or thawed",
+    ClaimMove "moves of claims",
+    ClaimLost "lost claim calls or answers",
+    CopyDisk "copied disks",
+    PutDiskBack "disks put back",
+    LoseDisk "lost disks",
+    Wipe "emptied targets",
+    PutTargetBack "targets put back",
+    Skip "skipped events",
+    Retry "retries",
+    Truncated "truncated partitions",
+    AddedPartition "added partitions",
 }
 
 /// How often each thing was seen.

@@ -13,10 +13,12 @@ use super::schedule::Schedule;
 use super::world::World;
 
 /// How much time, and how many steps, calm may take until everything rests.
-const CALM_MAX: Duration = Duration::from_secs(200);
+const CALM_MAX: Duration = Duration::from_secs(400);
 const CALM_STEPS_MAX: u32 = 20_000;
+/// How much of calm a trace shows.
+const TOLD: Duration = Duration::from_secs(60);
 /// How long rest is watched.
-const REST: Duration = Duration::from_secs(20);
+const REST: Duration = Duration::from_secs(45);
 
 /// How a schedule ended.
 pub(super) struct Outcome {
@@ -64,7 +66,10 @@ fn calm(world: &mut World) -> Result<(), Broken> {
     world.say(|_| "calm".into());
     world.end_faults();
     let mut random = Random::new(world.setup.seed ^ 0xca1);
+    world.late_comes_last = random.once_in(2);
+    world.leave_one(&mut random);
     let until = world.now + CALM_MAX;
+    let told_until = world.now + TOLD;
     let mut rests_since = None;
     let mut last = None;
     for _ in 0..CALM_STEPS_MAX {
@@ -86,6 +91,7 @@ fn calm(world: &mut World) -> Result<(), Broken> {
                 }
             }
         }
+        world.is_told = rests.is_err() && world.now < told_until;
         last = rests.err();
         wait_or_restart(world)?;
     }
@@ -102,7 +108,8 @@ fn rest(world: &World) -> Result<(), Broken> {
 /// Starts a process where none can go on; else lets time pass.
 fn wait_or_restart(world: &mut World) -> Result<(), Broken> {
     if needs_restart(world) {
-        world.restart(0);
+        let disk = world.processes.first().map_or(0, |process| process.disk);
+        world.restart(disk, world.setup.ends);
         return Ok(());
     }
     let at = world.wake_at(true).unwrap_or(world.now + Duration::from_secs(5));

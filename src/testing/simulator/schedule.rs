@@ -5,6 +5,7 @@
 //! operations out. Each schedule draws which faults it knows and how often they come: some see one kind of fault in
 //! peace, some see everything at once.
 
+use std::ops::Not;
 use std::time::Duration;
 
 use super::random::Random;
@@ -26,6 +27,8 @@ pub(super) struct Setup {
     pub short_lists: bool,
     /// How many documents go into one request.
     pub request_items: usize,
+    /// Whether several processes can reach the targets; else a lock lets one in, and writing raises what the claim says.
+    pub shared: bool,
     /// Whether targets remember what they deleted, and how long a request may come too late.
     pub remembers: bool,
     pub late_for: Duration,
@@ -74,6 +77,29 @@ pub(super) enum Kind {
     Away,
     /// A target is down, or up again.
     Down,
+    /// A process stands still, or goes on and does not know.
+    Freeze,
+    /// The answer of a claim call is lost.
+    ClaimLost,
+    /// A disk is copied while it is in use: another place, the same store.
+    CopyDisk,
+    /// What a disk holds is kept aside; or put back, on a disk that nobody uses.
+    SaveDisk,
+    PutDiskBack,
+    /// A disk that nobody uses becomes an empty one.
+    LoseDisk,
+    /// A target forgets everything.
+    Wipe,
+    /// What a target holds is kept aside; or put back.
+    SaveTarget,
+    PutTargetBack,
+    /// A person skips the event a partition stopped at, or tries again what stopped.
+    Skip,
+    Retry,
+    /// The log forgets its oldest events.
+    Truncate,
+    /// The topic gains a partition.
+    AddPartition,
 }
 
 /// Every kind but a step, with its greatest weight and whether it may be missing.
@@ -89,6 +115,19 @@ const KINDS: &[(Kind, usize, bool)] = &[
     (Kind::Compact, 5, true),
     (Kind::Away, 4, true),
     (Kind::Down, 4, true),
+    (Kind::Freeze, 8, true),
+    (Kind::ClaimLost, 6, true),
+    (Kind::CopyDisk, 2, true),
+    (Kind::SaveDisk, 3, true),
+    (Kind::PutDiskBack, 3, true),
+    (Kind::LoseDisk, 3, true),
+    (Kind::Wipe, 2, true),
+    (Kind::SaveTarget, 3, true),
+    (Kind::PutTargetBack, 2, true),
+    (Kind::Skip, 6, true),
+    (Kind::Retry, 4, true),
+    (Kind::Truncate, 2, true),
+    (Kind::AddPartition, 2, true),
 ];
 
 /// A world and what happens in it.
@@ -104,7 +143,7 @@ impl Schedule {
         let setup = draw_setup(seed, &mut random);
         let mut weights = vec![(Kind::Step, 60 + random.below(200))];
         for (kind, most, optional) in KINDS {
-            if !optional || random.once_in(2) {
+            if !optional || random.once_in(3) {
                 weights.push((*kind, 1 + random.below(*most)));
             }
         }
@@ -127,8 +166,10 @@ fn draw_setup(seed: u64, random: &mut Random) -> Setup {
     let policies = [Policy::DeadLetter, Policy::DeadLetter, Policy::Skip, Policy::Fail];
     let late = [Duration::ZERO, Duration::from_secs(3), Duration::from_secs(40)];
     let late_for = random.of(&late);
+    let shared = random.once_in(4).not();
     Setup {
         seed,
+        shared,
         partitions: 1 + random.below(3) as i32,
         accounts: 1 + random.below(7) as u32,
         decode: random.of(&policies),
@@ -140,9 +181,8 @@ fn draw_setup(seed: u64, random: &mut Random) -> Setup {
         checkpoint_interval: random.of(&[Duration::ZERO, Duration::from_millis(200)]),
         short_lists: random.once_in(3),
         request_items: 1 + random.below(4),
-        // Who remembers nothing of a delete must not be written to late for ever.
-        remembers: random.once_in(2),
-        late_for,
+        remembers: !shared || random.once_in(2),
+        late_for: if shared { late_for } else { Duration::ZERO },
         ends: random.once_in(3),
     }
 }

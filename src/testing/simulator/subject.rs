@@ -13,6 +13,7 @@ use crate::state::Counters;
 
 use super::random::Random;
 use super::schedule::{Policy, Setup};
+use super::world::World;
 
 pub(super) use crate::runtime::fixture::TOPIC;
 
@@ -44,10 +45,15 @@ pub(super) fn plan(setup: &Setup) -> Arc<Plan> {
     PLANS.with_borrow_mut(|plans| plans.entry(policies).or_insert_with(make).clone())
 }
 
-/// An event of account n lies in partition n % partitions. Its note is its number, which rises.
-pub(super) fn event(setup: &Setup, random: &mut Random, number: u64) -> (i32, Given) {
-    let account = random.below(setup.accounts as usize) as u32;
-    let partition = (account % setup.partitions as u32) as i32;
+/// An event of account n lies in partition n % the first partitions; each partition that is added has an account of its own.
+/// The note is the event's number, which rises.
+pub(super) fn event(setup: &Setup, partitions: i32, random: &mut Random, number: u64) -> (i32, Given) {
+    let added = partitions - setup.partitions;
+    let account = random.below(setup.accounts as usize + added as usize) as u32;
+    let partition = match account.checked_sub(setup.accounts) {
+        Some(added) => setup.partitions + added as i32,
+        None => (account % setup.partitions as u32) as i32,
+    };
     let note = Some(format!("n{number}"));
     let given = match random.below(100) {
         0..=11 => Given::Closed { account },
@@ -86,19 +92,27 @@ pub(super) struct Expected {
     pub letters: Vec<(TopicPartition, Offset)>,
 }
 
-/// Folds the events of each partition; `None` stands where a record was compacted away.
-pub(super) fn expected(setup: &Setup, log: &BTreeMap<TopicPartition, Vec<Option<Given>>>) -> Expected {
+/// Folds the events of each partition; `None` stands where a record was compacted away. `passed` says where a partition
+/// stands: what a person skipped, or retention took, counts only if it did before.
+pub(super) fn expected(world: &World, passed: impl Fn(&TopicPartition) -> i64) -> Expected {
     let mut expected = Expected::default();
-    for (partition, events) in log {
+    for (partition, events) in &world.given {
+        let passed = passed(partition);
+        let missing = world.beginnings.get(partition).is_some_and(|beginning| passed < *beginning);
         let mut next = 0;
-        for (offset, event) in events.iter().enumerate() {
-            if let Some(event) = event
-                && !expected.pass(setup, partition, Offset(offset as i64), event)
-            {
-                expected.stopped.insert(partition.clone(), Offset(offset as i64));
+        for (offset, event) in (0..).zip(events) {
+            let offset = Offset(offset);
+            let skipped = offset.0 < passed && world.skips.contains(&(partition.clone(), offset));
+            let stops = match event {
+                _ if missing && offset.0 >= passed => true,
+                Some(event) => !expected.pass(&world.setup, partition, offset, event, skipped),
+                None => false,
+            };
+            if stops {
+                expected.stopped.insert(partition.clone(), offset);
                 break;
             }
-            next = offset as i64 + 1;
+            next = offset.0 + 1;
         }
         expected.next.insert(partition.clone(), Offset(next));
     }
@@ -107,7 +121,14 @@ pub(super) fn expected(setup: &Setup, log: &BTreeMap<TopicPartition, Vec<Option<
 
 impl Expected {
     /// Folds one event; false when its partition stops there.
-    fn pass(&mut self, setup: &Setup, partition: &TopicPartition, offset: Offset, event: &Given) -> bool {
+    fn pass(
+        &mut self,
+        setup: &Setup,
+        partition: &TopicPartition,
+        offset: Offset,
+        event: &Given,
+        skipped: bool,
+    ) -> bool {
         let policy = if matches!(event, Given::Malformed) { setup.decode } else { setup.eval };
         match fixture::fold(&mut self.accounts, event) {
             Ok(()) => match event {
@@ -115,8 +136,8 @@ impl Expected {
                 Given::Deposited { amount: 0 | 13, .. } => self.counters.filtered += 1,
                 _ => self.counters.folded += 1,
             },
+            Err(_) if policy == Policy::Skip || (policy == Policy::Fail && skipped) => self.counters.skipped += 1,
             Err(_) if policy == Policy::Fail => return false,
-            Err(_) if policy == Policy::Skip => self.counters.skipped += 1,
             Err(_) => {
                 self.counters.dead_letters += 1;
                 self.letters.push((partition.clone(), offset));

@@ -1,10 +1,11 @@
 //! A target that keeps versions, as real ones do, and watches what is written to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::event::Version;
-use crate::sinks::{DocumentBody, DocumentWrite, Outcome};
+use crate::event::{Epoch, Version};
+use crate::sinks::claim::{Claim, ClaimMove, ProcessId};
+use crate::sinks::{DocumentBody, DocumentPage, DocumentWrite, Outcome, StoredDocument};
 
 use super::laws::{Broken, Law};
 use super::subject;
@@ -18,9 +19,16 @@ pub(super) struct Held {
 
 #[derive(Debug, Clone)]
 pub(super) struct Target {
+    pub claim: Option<Claim>,
+    /// Writing raises what the claim says was published.
+    raises: bool,
+    /// Who took the claim, and in which epoch.
+    takers: HashSet<(ProcessId, Epoch)>,
     /// Whether a delete leaves its version behind.
     pub remembers: bool,
     pub down: bool,
+    /// Nothing was done to the state that lets a reader see older events again.
+    pub strict: bool,
     pub documents: BTreeMap<Arc<str>, Held>,
     /// Keys that were refused for good, until they are written again.
     pub refused: BTreeMap<Arc<str>, Version>,
@@ -31,10 +39,14 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub fn new(remembers: bool) -> Target {
+    pub fn new(remembers: bool, raises: bool) -> Target {
         Target {
+            claim: None,
+            raises,
+            takers: HashSet::new(),
             remembers,
             down: false,
+            strict: true,
             documents: BTreeMap::new(),
             refused: BTreeMap::new(),
             bodies: HashMap::new(),
@@ -54,11 +66,14 @@ impl Target {
                 return Ok(Outcome::Duplicate);
             }
             if held.version > write.version {
-                return Ok(Outcome::Foreign { reason: "a higher version is there".into(), stored: None });
+                return Ok(Outcome::Foreign { reason: "a higher version is there".into(), stored: Some(held.version) });
             }
         }
         self.watch_content(write, body.as_deref())?;
         self.refused.remove(&write.key);
+        if let Some(claim) = self.claim.as_mut().filter(|_| self.raises) {
+            claim.published = claim.published.max(write.version);
+        }
         if body.is_none() && !self.remembers {
             // A request from before the delete may come late and bring an old document back, until the delete is sent again.
             self.newest.remove(&write.key);
@@ -80,6 +95,9 @@ impl Target {
 
     /// A reader must never see an account step back.
     fn watch_content(&mut self, write: &DocumentWrite, body: Option<&[u8]>) -> Result<(), Broken> {
+        if !self.strict {
+            return Ok(());
+        }
         let Some(number) = body.and_then(subject::newest_event) else { return Ok(()) };
         let newest = self.newest.entry(write.key.clone()).or_default();
         if number < *newest {
@@ -88,6 +106,58 @@ impl Target {
         }
         *newest = number;
         Ok(())
+    }
+
+    /// Moves the claim by compare-and-set.
+    pub fn move_claim(&mut self, from: Option<Claim>, to: Claim) -> Result<ClaimMove, Broken> {
+        let same = match (&self.claim, &from) {
+            (Some(there), Some(from)) => there.is_same_move(from),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            return Ok(ClaimMove::Found(self.claim));
+        }
+        if let Some(there) = self.claim.filter(|there| there.process != to.process)
+            && to.process != ProcessId::NOBODY
+            && to.epoch <= there.epoch
+        {
+            let what = format!("the claim of epoch {} is taken in epoch {}", there.epoch.0, to.epoch.0);
+            return Err(Broken::new(Law::EpochRises, what));
+        }
+        self.takers.insert((to.process, to.epoch));
+        let published = self.claim.map_or(to.published, |there| there.published.max(to.published));
+        self.claim = Some(Claim { published, ..to });
+        Ok(ClaimMove::Moved)
+    }
+
+    /// Whether a process ever took the claim in an epoch.
+    pub fn was_taken(&self, process: ProcessId, epoch: Epoch) -> bool {
+        self.takers.contains(&(process, epoch))
+    }
+
+    /// Forgets everything.
+    pub fn wipe(&mut self) {
+        let empty = Target::new(self.remembers, self.raises);
+        *self = Target { takers: std::mem::take(&mut self.takers), down: self.down, strict: self.strict, ..empty };
+    }
+
+    /// Becomes what it was.
+    pub fn put_back(&mut self, saved: Target) {
+        *self = Target { takers: std::mem::take(&mut self.takers), down: self.down, strict: self.strict, ..saved };
+    }
+
+    /// A page of what it holds, as a listing answers it.
+    pub fn page(&self, after: Option<&str>, limit: usize) -> DocumentPage {
+        let later = self.shown().filter(|(key, ..)| after.is_none_or(|after| &***key > after));
+        let document = |(key, version, body): (&Arc<str>, &Version, &Arc<[u8]>)| {
+            (key.clone(), StoredDocument { version: *version, body: body.clone() })
+        };
+        let mut documents: Vec<_> = later.take(limit + 1).map(document).collect();
+        let more = documents.len() > limit;
+        documents.truncate(limit);
+        let next = documents.last().filter(|_| more).map(|(key, _)| key.clone());
+        DocumentPage { documents, next }
     }
 
     /// What it shows to readers.
