@@ -44,6 +44,46 @@ fn a_directory_copied_while_the_engine_runs_opens_whole_or_not_at_all() {
     scene.end_well("the original, after it was copied");
 }
 
+#[test]
+fn clones_that_write_to_one_place_take_turns_and_end_well() {
+    let mut scene = Scene::new("clones_that_write_to_one_place_take_turns_and_end_well", RECORDS);
+    let documents = scene.site.dir().join("documents");
+    share(&scene.site, &documents);
+    scene.site.catch_up();
+    let clone = site(&scene.site.dir().join("clone"), &scene.events());
+    share(&clone, &documents);
+    copy_in_some_order(scene.disk.state(), &clone.dir().join("state"), &mut scene.random);
+
+    let mut running = scene.site.run();
+    scene.site.wait_until("ready", &mut running, || scene.site.get("/readyz").is_some());
+    let (status, said) = clone.try_to_catch_up();
+    assert!(!status.success(), "two processes wrote to one place");
+    assert!(said.contains("another process") && said.contains(documents.to_str().expect("plain text")), "{said}");
+    drop(running);
+
+    for round in 0..4 {
+        scene.tell_on(RECORDS / 8);
+        for (who, site) in [("the clone", &clone), ("the original", &scene.site)] {
+            // Sometimes it stays behind, and what it has is older than what the other has written.
+            if scene.random.one_in(3) {
+                continue;
+            }
+            site.catch_up();
+            assert_same(&fold(&scene.story), &site.documents(ledger::SINKS), &format!("{who} in round {round}"));
+        }
+    }
+    clone.catch_up();
+    assert_same(&fold(&scene.story), &clone.documents(ledger::SINKS), "the clone at the end");
+}
+
+/// Lets the documents of a site lie in a directory of their own.
+fn share(site: &Site, documents: &Path) {
+    let path = site.dir().join("projector.toml");
+    let config = fs::read_to_string(&path).expect("a configuration");
+    let shared = config.replace("kind = \"embedded\"", &format!("kind = \"embedded\"\npath = {documents:?}"));
+    fs::write(&path, shared).expect("a configuration");
+}
+
 /// Copies a directory as `cp -r` does, file after file, but in an order of its own.
 pub fn copy_in_some_order(from: &Path, to: &Path, random: &mut Random) {
     fs::create_dir_all(to).expect("a folder for a copy");

@@ -147,6 +147,9 @@ fn a_failed_sync_stops_the_engine_and_is_not_believed_later() {
         scene.site.environment().remove("FAULTS");
         scene.site.catch_up();
         scene.disk.cut_power(&mut scene.random);
+        let told = scene.story.iter().filter(|told| told.topic == ACCOUNTS).count() as u64;
+        let passed = scene.site.at_rest().get("balances").map(Progress::passed);
+        assert_eq!(passed, Some(told), "what was synced in round {round} is lost");
         scene.end_well(&format!("round {round}, after sync {number} had failed"));
         scene.tell_on(RECORDS / 20);
     }

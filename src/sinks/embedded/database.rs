@@ -59,7 +59,7 @@ impl Documents {
         let (db, [documents, deleted, sinks]) = open_database(&database)?;
         let naming = Mutex::new(());
         let opened = Documents {
-            path: database,
+            path: path.to_owned(),
             db,
             documents,
             deleted,

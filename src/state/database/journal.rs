@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::state::StoreError;
-use crate::state::database::{MARKER, damaged};
+use crate::state::database::{MARKER, damaged, unread};
 
 /// What a disk writes as one.
 const SECTOR_BYTES: u64 = 512;
@@ -28,7 +28,7 @@ const NUMBERS_BETWEEN_MAX: u64 = 1 << 40;
 
 /// Looks through all journals of a database, and drops a batch at the end that was never synced.
 pub fn check(database: &Path) -> Result<(), StoreError> {
-    let unread = |cause| StoreError::Io { path: database.to_owned(), action: "read", cause };
+    let unread = |cause| unread(database, cause);
     let journals = journals(database).map_err(unread)?;
     let mut last = None;
     for (index, path) in journals.iter().enumerate() {

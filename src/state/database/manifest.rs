@@ -10,7 +10,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::state::StoreError;
-use crate::state::database::{KEYSPACES, damaged};
+use crate::state::database::{KEYSPACES, damaged, unread};
 
 /// Names the manifest of a keyspace: its number, its checksum, and how that is reckoned; numbers in little endian.
 pub const CURRENT: &str = "current";
@@ -19,7 +19,7 @@ const XXH3: u8 = 0;
 
 /// Refuses a database with a manifest that is not what was written.
 pub fn check(database: &Path) -> Result<(), StoreError> {
-    let unread = |cause| StoreError::Io { path: database.to_owned(), action: "read", cause };
+    let unread = |cause| unread(database, cause);
     for keyspace in fs::read_dir(database.join(KEYSPACES)).map_err(unread)? {
         let keyspace = keyspace.map_err(unread)?.path();
         if !is_whole(&keyspace).map_err(unread)? {

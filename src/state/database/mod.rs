@@ -24,6 +24,8 @@ use crate::state::StoreError;
 pub(crate) const MARKER: &[u8] = &[0xff];
 
 /// Opens what lies in `path`, or makes it there when the folder is new.
+///
+/// Errors name the directory around the folder: it is what a person restores, or removes.
 pub(crate) fn open<T>(path: &Path, open: impl FnOnce() -> fjall::Result<T>) -> Result<T, StoreError> {
     if path.exists() {
         look_for_keyspaces(path)?;
@@ -33,7 +35,7 @@ pub(crate) fn open<T>(path: &Path, open: impl FnOnce() -> fjall::Result<T>) -> R
     // Its files have been looked at, but what no checksum finds may still break an assertion of the database.
     let opened =
         panic::catch_unwind(AssertUnwindSafe(open)).map_err(|_| damaged(path, "its files contradict each other"));
-    opened?.map_err(|error| StoreError::opening(path, error))
+    opened?.map_err(|error| StoreError::opening(directory(path), error))
 }
 
 /// A batch that is synced when its commit returns, and knows its place. `keyspace` keeps the number.
@@ -47,7 +49,7 @@ pub(crate) fn batch(db: &Database, keyspace: &Keyspace, entries: usize) -> Owned
 /// Refuses a database that lacks the file in which a keyspace says what belongs to it: opened, it would begin that keyspace
 /// anew and tidy up the others.
 fn look_for_keyspaces(path: &Path) -> Result<(), StoreError> {
-    let read = |cause| StoreError::Io { path: path.to_owned(), action: "read", cause };
+    let read = |cause| unread(path, cause);
     let keyspaces = match fs::read_dir(path.join(KEYSPACES)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged(path, "it has no keyspaces")),
         keyspaces => keyspaces.map_err(read)?,
@@ -64,6 +66,15 @@ fn look_for_keyspaces(path: &Path) -> Result<(), StoreError> {
 /// Where the database keeps its keyspaces.
 const KEYSPACES: &str = "keyspaces";
 
-fn damaged(path: &Path, what: &str) -> StoreError {
-    StoreError::Damaged { path: path.to_owned(), what: what.to_owned() }
+fn damaged(database: &Path, what: &str) -> StoreError {
+    StoreError::Damaged { path: directory(database).to_owned(), what: what.to_owned() }
+}
+
+fn unread(database: &Path, cause: io::Error) -> StoreError {
+    StoreError::Io { path: directory(database).to_owned(), action: "read", cause }
+}
+
+/// The directory that a database belongs to.
+fn directory(database: &Path) -> &Path {
+    database.parent().unwrap_or(database)
 }

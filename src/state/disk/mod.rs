@@ -141,14 +141,14 @@ impl Tables {
     }
 
     fn read_failed(&self, error: fjall::Error) -> StoreError {
-        StoreError::database(&self.path, "read", error)
+        StoreError::database(self.directory(), "read", error)
     }
 
     fn write_failed(&self, error: fjall::Error) -> StoreError {
-        StoreError::database(&self.path, "written", error)
+        StoreError::database(self.directory(), "written", error)
     }
 
     fn damaged(&self, entry: &str, error: BytesError) -> StoreError {
-        StoreError::Damaged { path: self.path.to_path_buf(), what: format!("of {entry}, {error}") }
+        StoreError::Damaged { path: self.directory().to_owned(), what: format!("of {entry}, {error}") }
     }
 }
