@@ -12,6 +12,7 @@ struct Reading {
     read: Vec<(TopicPartition, i64, String)>,
     lost: Vec<String>,
     ranges: Vec<(TopicPartition, OffsetRange)>,
+    found: Vec<PartitionFacts>,
 }
 
 /// A source that does not notice when its log becomes another.
@@ -44,7 +45,8 @@ impl Reading {
         };
         let now = Instant::now();
         let reader = Reader::new(spec, now);
-        let mut reading = Reading { log, reader, now, read: Vec::new(), lost: Vec::new(), ranges: Vec::new() };
+        let mut reading =
+            Reading { log, reader, now, read: Vec::new(), lost: Vec::new(), ranges: Vec::new(), found: Vec::new() };
         reading.turn();
         reading.reader.command(Command::Open(vec![(at("a", 0), Offset(0)), (at("b", 0), Offset(0))]));
         reading.turn();
@@ -65,7 +67,7 @@ impl Reading {
                 }
                 News::Lost { why, .. } => self.lost.push(why),
                 News::Ends(ranges) => self.ranges = ranges,
-                News::Found(_) => {}
+                News::Found(found) => self.found = found,
                 News::Failed(ended) => panic!("{ended}"),
             }
         }
@@ -206,4 +208,41 @@ fn a_rewind_waits_for_what_is_in_doubt() {
     reading.pass(Duration::from_secs(1));
     assert_eq!(reading.values("a"), ["a0", "a1", "a2", "a1", "a2"]);
     assert_eq!(reading.values("b"), ["b0", "b0"]);
+}
+
+#[test]
+fn a_look_tells_how_the_log_stands_against_what_was_folded() {
+    let mut reading = Reading::new(false);
+    let next = NextOffset { offset: Offset(3), time: None, last: Some((Offset(2), [7; 16])) };
+    let mut look = |reading: &mut Reading| {
+        reading.reader.command(Command::Look(vec![(at("a", 0), next)]));
+        reading.found.clear();
+        reading.turn();
+        let [facts] = &reading.found[..] else { panic!("{:?}", reading.found) };
+        (facts.log.range.map(|range| range.end), facts.log.found.is_some_and(|found| found != [7; 16]))
+    };
+    assert_eq!(look(&mut reading), (Some(Offset(3)), true), "another record than the one that is asked for");
+    reading.log.delete_topic("a");
+    assert_eq!(look(&mut reading), (None, false));
+    reading.found.clear();
+    reading.turn();
+    assert_eq!(reading.found.len(), 0, "it is told once");
+}
+
+#[test]
+fn another_log_that_is_accepted_is_not_compared_with_the_one_before() {
+    let mut reading = Reading::new(false);
+    reading.log.recreate("a");
+    append(&reading.log, "a", &["x0", "x1", "x2"]);
+    reading.turn();
+    reading.turn();
+    assert_eq!(reading.lost.len(), 1);
+    reading.reader.command(Command::Open(vec![(at("a", 0), Offset(0))]));
+    // In doubt before anything of it was delivered.
+    reading.log.delete_topic("a");
+    reading.turn();
+    append(&reading.log, "a", &["x0", "x1", "x2"]);
+    reading.pass(Duration::from_secs(2));
+    assert_eq!(reading.values("a"), ["a0", "a1", "a2", "x0", "x1", "x2"]);
+    assert_eq!(reading.lost.len(), 1);
 }
