@@ -33,6 +33,8 @@ pub(crate) struct PublishRequest {
     pub sink: usize,
     pub version: Version,
     pub work: Work,
+    /// Nothing is sent from then on, nor waited for.
+    pub until: Option<Instant>,
     /// Of the checkpoint of that version.
     pub snapshot: Arc<dyn Snapshot>,
 }
@@ -142,7 +144,7 @@ pub(crate) fn show(request: &PublishRequest, view: &dyn RowView) -> Result<Prepa
 
 /// Writes what a request asks for and returns the sink's answer.
 pub(crate) async fn publish(mut request: PublishRequest, sink: Arc<dyn DocumentSink>) -> Answer {
-    let (index, version) = (request.sink, request.version);
+    let (index, version, until) = (request.sink, request.version, request.until);
     let mut swept_to = None;
     if let Work::Sweep { after, floor } = &request.work {
         match sink.list("", after.as_deref(), WALK_ROWS_MAX).await {
@@ -166,12 +168,27 @@ pub(crate) async fn publish(mut request: PublishRequest, sink: Arc<dyn DocumentS
     let mut outcomes = prepared.known;
     for batch in batches(prepared.writes) {
         let keys: Vec<_> = batch.iter().map(|write| write.key.clone()).collect();
-        let answers = sink.write(batch, Instant::now() + REQUEST_TIMEOUT).await;
+        let Some(deadline) = deadline(Instant::now(), until) else {
+            let stale = || Outcome::Retry { reason: "the claim of the target was not confirmed in time".into() };
+            outcomes.extend(keys.into_iter().map(|key| (key, stale())));
+            continue;
+        };
+        let answers = sink.write(batch, deadline).await;
         let unanswered = std::iter::repeat_with(|| Outcome::Unanswered { reason: "the target did not answer".into() });
         outcomes.extend(keys.into_iter().zip(answers.into_iter().chain(unanswered)));
     }
     let (deleted, walked_to) = (prepared.deleted, prepared.walked_to.or(swept_to));
     Answer { sink: index, version, outcomes, deleted, walked_to, unreadable: None }
+}
+
+/// By when a batch that is sent now must be answered; `None` when it may not be sent any more.
+pub(crate) fn deadline(now: Instant, until: Option<Instant>) -> Option<Instant> {
+    let deadline = now + REQUEST_TIMEOUT;
+    match until {
+        Some(until) if until <= now => None,
+        Some(until) => Some(deadline.min(until)),
+        None => Some(deadline),
+    }
 }
 
 /// Asks for a sink's claim.

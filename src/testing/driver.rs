@@ -475,12 +475,13 @@ impl Harness {
             }
             Action::Release => run.folder.release(run.snapshot.clone()),
             Action::Show { .. } => unreachable!("the targets here are written to"),
-            Action::Publish { sink, version, work } => run.to_publish.push_back(PublishRequest {
+            Action::Publish { sink, version, work, until } => run.to_publish.push_back(PublishRequest {
                 plan: self.plan.clone(),
                 generation: run.generation,
                 sink,
                 version,
                 work,
+                until,
                 snapshot: run.snapshot.clone(),
             }),
             Action::Tell(offsets) => run.source.told(&offsets),

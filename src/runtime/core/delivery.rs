@@ -15,11 +15,12 @@ impl Core {
             if !self.may_send(sink, now) {
                 continue;
             }
+            let until = self.holds[sink].as_ref().and_then(Hold::fresh_until);
             let owed = &mut self.owed[sink];
             owed.foreign.take_if(|foreign| *foreign < self.synced);
             if let Some(work) = owed.next_work(now) {
                 owed.sent_version = self.synced;
-                actions.push(Action::Publish { sink, version: self.synced, work });
+                actions.push(Action::Publish { sink, version: self.synced, work, until });
             }
         }
     }

@@ -84,13 +84,15 @@ pub(super) struct Hold {
     shared: bool,
     state: State,
     in_flight: bool,
+    /// The highest beat that was tried: each attempt has its own, so that one that is done late confirms no later one.
+    tried: u64,
     /// Why it could not be read or moved.
     pub away: Option<String>,
 }
 
 impl Hold {
     pub fn new(us: Us, shared: bool) -> Hold {
-        Hold { us, shared, state: State::Look { at: None, watched: None }, in_flight: false, away: None }
+        Hold { us, shared, state: State::Look { at: None, watched: None }, in_flight: false, tried: 0, away: None }
     }
 
     /// The claim that waits for a decision: `Some(None)` when there is none.
@@ -137,10 +139,18 @@ impl Hold {
     /// Whether something may be sent in the epoch of `synced`.
     pub fn may_send(&self, now: Instant, synced: Version) -> bool {
         match &self.state {
-            State::Held { claim, confirmed, .. } => {
-                claim.epoch == synced.epoch() && (!self.shared || now < *confirmed + BEAT * FRESH_BEATS)
+            State::Held { claim, .. } => {
+                claim.epoch == synced.epoch() && self.fresh_until().is_none_or(|until| now < until)
             }
             _ => false,
+        }
+    }
+
+    /// Until when something may be sent on the last confirmed move; `None` where nobody else can be.
+    pub fn fresh_until(&self) -> Option<Instant> {
+        match &self.state {
+            State::Held { confirmed, .. } if self.shared => Some(*confirmed + BEAT * FRESH_BEATS),
+            _ => None,
         }
     }
 
@@ -159,7 +169,7 @@ impl Hold {
             }
             State::Held { claim, confirmed, moving: None, again } if self.is_due(now, synced, published) => {
                 let published = published.max(claim.published);
-                let to = Claim { epoch: synced.epoch(), published, beat: claim.beat + 1, ..claim };
+                let to = Claim { epoch: synced.epoch(), published, beat: self.next_beat(claim.beat), ..claim };
                 self.state = State::Held { claim, confirmed, moving: Some((to, now)), again };
                 ClaimRequest::Move { from: Some(claim), to }
             }
@@ -176,7 +186,7 @@ impl Hold {
             return None;
         }
         let published = published.max(claim.published);
-        let to = Claim { process: ProcessId::NOBODY, published, beat: claim.beat + 1, ..claim };
+        let to = Claim { process: ProcessId::NOBODY, published, beat: self.next_beat(claim.beat), ..claim };
         self.state = State::Held { claim, confirmed: now, moving: Some((to, now)), again: None };
         self.in_flight = true;
         Some(ClaimRequest::Move { from: Some(claim), to })
@@ -215,14 +225,19 @@ impl Hold {
         from.is_none_or(|from| above(from) || ours(from))
     }
 
-    fn taken(&self, from: Option<Claim>, how: Taking, synced: Version) -> Claim {
+    fn taken(&mut self, from: Option<Claim>, how: Taking, synced: Version) -> Claim {
         let Us { store, place, process } = self.us;
-        let beat = from.map_or(0, |from| from.beat);
+        let beat = self.next_beat(from.map_or(0, |from| from.beat));
         let target = match (how, from) {
             (Taking::Renamed(target), _) => target,
             (Taking::AsItIs, from) => from.expect("what is taken as it is was there").target,
         };
-        Claim { store, place, process, epoch: synced.epoch(), published: synced, beat: beat + 1, target }
+        Claim { store, place, process, epoch: synced.epoch(), published: synced, beat, target }
+    }
+
+    fn next_beat(&mut self, from: u64) -> u64 {
+        self.tried = self.tried.max(from) + 1;
+        self.tried
     }
 
     fn is_due(&self, now: Instant, synced: Version, published: Version) -> bool {

@@ -54,6 +54,8 @@ use crate::sinks::claim::{Claim, ClaimMove};
 use crate::sources::OffsetRange;
 use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord, SinkRecord};
 
+#[cfg(test)]
+pub(crate) use hold::BEAT;
 pub(crate) use hold::ClaimRequest;
 pub(crate) use owed::{Answer, SinkFacts, TargetTraits, WALK_ROWS_MAX, Work};
 pub(crate) use pace::Jitter;
@@ -176,7 +178,8 @@ pub(crate) enum Action {
     /// These keys changed: show it to the sinks that are views of the rows. It is done when this returns.
     Show { version: Version, keys: Vec<Arc<str>> },
     /// Write documents to a sink with this version, read from the last synced snapshot.
-    Publish { sink: usize, version: Version, work: Work },
+    /// Nothing is sent, nor waited for, from `until` on: then the claim of the target may be somebody else's.
+    Publish { sink: usize, version: Version, work: Work, until: Option<Instant> },
     /// Read or move the claim of a sink's target.
     Claim { sink: usize, request: ClaimRequest },
     /// Tell the consumer group.

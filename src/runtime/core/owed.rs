@@ -22,8 +22,9 @@ use crate::state::SinkRecord;
 
 /// How many keys one request takes.
 const REQUEST_KEYS_MAX: usize = 512;
-/// How many rows one step of a walk looks at, and how many documents one of a sweep.
-pub(crate) const WALK_ROWS_MAX: usize = 1024;
+/// How many rows one step of a walk looks at, and how many documents one of a sweep; few in tests, so that small worlds are
+/// walked in steps.
+pub(crate) const WALK_ROWS_MAX: usize = if cfg!(test) { 3 } else { 1024 };
 /// With more open keys than this, the rows are walked instead.
 const OPEN_KEYS_MAX: usize = 1_000_000;
 

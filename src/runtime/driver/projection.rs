@@ -232,7 +232,7 @@ impl ProjectionDriver {
                     view.changed(&keys, version, self.snapshot.clone());
                 }
             }
-            Action::Publish { sink, version, work } => self.publish(sink, version, work),
+            Action::Publish { sink, version, work, until } => self.publish(sink, version, work, until),
             Action::Report(report) => self.report(report),
             Action::Exit(ended) => held.ended = Some(ended),
         }
@@ -244,13 +244,14 @@ impl ProjectionDriver {
         let _ = self.reader.send(command);
     }
 
-    fn publish(&self, sink: usize, version: Version, work: Work) {
+    fn publish(&self, sink: usize, version: Version, work: Work, until: Option<Instant>) {
         let request = PublishRequest {
             plan: self.plan.clone(),
             generation: self.generation,
             sink,
             version,
             work,
+            until,
             snapshot: self.snapshot.clone(),
         };
         let (target, replies) = (self.sinks[sink].clone(), self.replies.clone());

@@ -9,8 +9,7 @@ use crate::sinks::{DocumentWrite, Outcome};
 
 use super::process::Message;
 
-/// How long a sender waits for an answer.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long who calls a claim waits for an answer.
 pub(super) const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request that has not reached its target.

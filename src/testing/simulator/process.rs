@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::event::{Generation, Offset, RecordBatch, TopicPartition, Version};
 use crate::plan::Plan;
 use crate::runtime::Ended;
-use crate::runtime::core::{Action, Answer, ClaimRequest, Core, Input, TargetTraits, Work};
+use crate::runtime::core::{Action, Answer, ClaimRequest, Core, Input, TargetTraits, WALK_ROWS_MAX, Work};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder};
-use crate::runtime::publish::{PublishRequest, prepare, show, swept};
+use crate::runtime::publish::{PublishRequest, deadline, prepare, show, swept};
 use crate::runtime::reader::{Command, News, Reader, ReaderSpec};
 use crate::runtime::start::{StartOptions, core_facts};
 use crate::sinks::claim::{Claim, ClaimMove, ProcessId};
@@ -25,8 +25,6 @@ use super::schedule::Setup;
 use super::subject::{CACHE, SINKS, TOPIC};
 use super::target::Target;
 
-/// How many documents a page of a listing has.
-const PAGE: usize = 3;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The id of the process that was started as the `number`th; ids are far apart, since targets are named after them.
@@ -51,6 +49,7 @@ pub(super) enum Message {
 pub(super) struct Publishing {
     pub sink: usize,
     pub version: Version,
+    until: Option<Instant>,
     /// Not read and rendered yet.
     pub request: Option<PublishRequest>,
     /// Batches that were not sent yet; one is sent after another is answered.
@@ -60,6 +59,12 @@ pub(super) struct Publishing {
     walked_to: Option<Arc<str>>,
     /// A batch is on the network.
     pub sent: bool,
+}
+
+/// Documents to send, and by when they must be answered.
+pub(super) struct Batch {
+    pub writes: Vec<DocumentWrite>,
+    pub deadline: Instant,
 }
 
 pub(super) struct Process {
@@ -312,7 +317,7 @@ impl Process {
             }
             Action::Release => self.folder.release(self.snapshot.clone()),
             Action::Show { version, keys } => self.view.changed(&keys, version, self.snapshot.clone()),
-            Action::Publish { sink, version, work } => {
+            Action::Publish { sink, version, work, until } => {
                 if self.publishing.iter().any(|publishing| publishing.sink == sink) {
                     return Err(Broken::new(Law::Bounds, format!("sink {sink} has two requests in flight")));
                 }
@@ -320,7 +325,8 @@ impl Process {
                 self.publishing.push(Publishing {
                     sink,
                     version,
-                    request: Some(PublishRequest { plan, generation, sink, version, work, snapshot }),
+                    until,
+                    request: Some(PublishRequest { plan, generation, sink, version, work, until, snapshot }),
                     left: VecDeque::new(),
                     outcomes: Vec::new(),
                     deleted: Vec::new(),
@@ -370,13 +376,7 @@ impl Process {
     }
 
     /// A request goes on: it is rendered, then sent batch by batch, then answered. Returns a batch to send.
-    pub fn send(
-        &mut self,
-        index: usize,
-        _now: Instant,
-        items_max: usize,
-        target: &Target,
-    ) -> Option<Vec<DocumentWrite>> {
+    pub fn send(&mut self, index: usize, now: Instant, items_max: usize, target: &Target) -> Option<Batch> {
         let view = self.view.clone();
         let publishing = &mut self.publishing[index];
         if let Some(mut request) = publishing.request.take() {
@@ -386,7 +386,7 @@ impl Process {
                     self.answer(index, Some("the target is away".into()));
                     return None;
                 }
-                let (keys, next) = swept(&target.page(after.as_deref(), PAGE), *floor);
+                let (keys, next) = swept(&target.page(after.as_deref(), WALK_ROWS_MAX), *floor);
                 (request.work, swept_to) = (Work::Keys(keys), next);
             }
             let read = if request.sink == CACHE { show(&request, &*view) } else { prepare(&request) };
@@ -396,9 +396,13 @@ impl Process {
             publishing.walked_to = prepared.walked_to.or(swept_to);
             publishing.left = prepared.writes.chunks(items_max).map(<[_]>::to_vec).collect();
         }
-        if let Some(batch) = publishing.left.pop_front() {
-            publishing.sent = true;
-            return Some(batch);
+        while let Some(writes) = publishing.left.pop_front() {
+            if let Some(deadline) = deadline(now, publishing.until) {
+                publishing.sent = true;
+                return Some(Batch { writes, deadline });
+            }
+            let stale = |write: &DocumentWrite| (write.key.clone(), Outcome::Retry { reason: "stale".into() });
+            publishing.outcomes.extend(writes.iter().map(stale));
         }
         self.answer(index, None);
         None

@@ -88,6 +88,8 @@ pub(super) struct Expected {
     pub next: BTreeMap<TopicPartition, Offset>,
     /// Partitions that stop there.
     pub stopped: BTreeMap<TopicPartition, Offset>,
+    /// Some partition stops because the log has lost what comes next.
+    pub lacks: bool,
     pub counters: Counters,
     pub letters: Vec<(TopicPartition, Offset)>,
 }
@@ -109,6 +111,7 @@ pub(super) fn expected(world: &World, passed: impl Fn(&TopicPartition) -> i64) -
                 None => false,
             };
             if stops {
+                expected.lacks |= missing && offset.0 >= passed;
                 expected.stopped.insert(partition.clone(), offset);
                 break;
             }

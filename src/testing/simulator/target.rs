@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::event::{Epoch, Version};
+use crate::runtime::core::BEAT;
 use crate::sinks::claim::{Claim, ClaimMove, ProcessId};
 use crate::sinks::{DocumentBody, DocumentPage, DocumentWrite, Outcome, StoredDocument};
 
@@ -24,6 +26,8 @@ pub(super) struct Target {
     raises: bool,
     /// Who took the claim, and in which epoch.
     takers: HashSet<(ProcessId, Epoch)>,
+    /// When each process last moved it.
+    moved_at: HashMap<ProcessId, Instant>,
     /// Whether a delete leaves its version behind.
     pub remembers: bool,
     pub down: bool,
@@ -44,6 +48,7 @@ impl Target {
             claim: None,
             raises,
             takers: HashSet::new(),
+            moved_at: HashMap::new(),
             remembers,
             down: false,
             strict: true,
@@ -109,7 +114,7 @@ impl Target {
     }
 
     /// Moves the claim by compare-and-set.
-    pub fn move_claim(&mut self, from: Option<Claim>, to: Claim) -> Result<ClaimMove, Broken> {
+    pub fn move_claim(&mut self, from: Option<Claim>, to: Claim, now: Instant) -> Result<ClaimMove, Broken> {
         let same = match (&self.claim, &from) {
             (Some(there), Some(from)) => there.is_same_move(from),
             (None, None) => true,
@@ -125,10 +130,23 @@ impl Target {
             let what = format!("the claim of epoch {} is taken in epoch {}", there.epoch.0, to.epoch.0);
             return Err(Broken::new(Law::EpochRises, what));
         }
+        if let Some(there) = self.claim.filter(|there| there.process != to.process)
+            && there.process != ProcessId::NOBODY
+            && (there.store, there.place) != (to.store, to.place)
+            && self.moved_at.get(&there.process).is_some_and(|at| now < *at + BEAT * 3)
+        {
+            return Err(Broken::new(Law::TakenFromTheDead, "a claim is taken that was moved lately".into()));
+        }
+        self.moved_at.insert(to.process, now);
         self.takers.insert((to.process, to.epoch));
         let published = self.claim.map_or(to.published, |there| there.published.max(to.published));
         self.claim = Some(Claim { published, ..to });
         Ok(ClaimMove::Moved)
+    }
+
+    /// Whether a process moved the claim within the last two beats.
+    pub fn is_fresh(&self, process: ProcessId, now: Instant) -> bool {
+        self.moved_at.get(&process).is_some_and(|at| now < *at + BEAT * 2)
     }
 
     /// Whether a process ever took the claim in an epoch.
@@ -139,12 +157,24 @@ impl Target {
     /// Forgets everything.
     pub fn wipe(&mut self) {
         let empty = Target::new(self.remembers, self.raises);
-        *self = Target { takers: std::mem::take(&mut self.takers), down: self.down, strict: self.strict, ..empty };
+        *self = Target {
+            takers: std::mem::take(&mut self.takers),
+            moved_at: std::mem::take(&mut self.moved_at),
+            down: self.down,
+            strict: self.strict,
+            ..empty
+        };
     }
 
     /// Becomes what it was.
     pub fn put_back(&mut self, saved: Target) {
-        *self = Target { takers: std::mem::take(&mut self.takers), down: self.down, strict: self.strict, ..saved };
+        *self = Target {
+            takers: std::mem::take(&mut self.takers),
+            moved_at: std::mem::take(&mut self.moved_at),
+            down: self.down,
+            strict: self.strict,
+            ..saved
+        };
     }
 
     /// A page of what it holds, as a listing answers it.

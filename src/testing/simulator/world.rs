@@ -14,8 +14,8 @@ use crate::sources::memory::MemoryLog;
 use crate::state::{MemoryStore, ProjectionState, Store};
 
 use super::laws::{self, Broken, Law};
-use super::network::{Answered, CLAIM_TIMEOUT, Network, REQUEST_TIMEOUT, Reply, Request, Trouble, What};
-use super::process::{Message, Process, process_id};
+use super::network::{Answered, CLAIM_TIMEOUT, Network, Reply, Request, Trouble, What};
+use super::process::{Batch, Message, Process, process_id};
 use super::report::{Counts, Seen};
 use super::schedule::Setup;
 use super::subject::{self, SINKS, TOPIC};
@@ -226,7 +226,7 @@ impl World {
                         format!("p{number} moves the claim of sink {sink} to {}", claimed(&to))
                     }
                 });
-                self.post(number, sink, What::Claim(request), CLAIM_TIMEOUT);
+                self.post(number, sink, What::Claim(request), self.now + CLAIM_TIMEOUT);
                 Ok(())
             }
             Thing::Deliver(index) => {
@@ -263,8 +263,7 @@ impl World {
         }
     }
 
-    fn post(&mut self, process: u32, sink: usize, what: What, timeout: Duration) {
-        let timeout = self.now + timeout;
+    fn post(&mut self, process: u32, sink: usize, what: What, timeout: Instant) {
         let request = Request { process, sink, what, timeout, late_until: None, trouble: Trouble::None };
         self.network.requests.push(request);
     }
@@ -273,7 +272,9 @@ impl World {
         let process = &mut self.processes[index];
         let (number, publishing) = (process.number, &process.publishing[place]);
         let (sink, version) = (publishing.sink, publishing.version);
-        let Some(writes) = process.send(place, self.now, self.setup.request_items, &self.targets[sink]) else {
+        let Some(Batch { writes, deadline }) =
+            process.send(place, self.now, self.setup.request_items, &self.targets[sink])
+        else {
             return Ok(());
         };
         let synced = self.state_in(&self.processes[index].store);
@@ -289,7 +290,11 @@ impl World {
             let keys: Vec<_> = writes.iter().map(|write| &*write.key).collect();
             format!("p{number} sends {keys:?} at {} to sink {sink}", shown(version))
         });
-        self.post(number, sink, What::Write { version, writes }, REQUEST_TIMEOUT);
+        if self.setup.shared && !self.targets[sink].is_fresh(process_id(number), self.now) {
+            let what = format!("p{number} sends to sink {sink}, whose claim it has not moved for two beats");
+            return Err(Broken::new(Law::FreshClaim, what));
+        }
+        self.post(number, sink, What::Write { version, writes }, deadline);
         Ok(())
     }
 
@@ -337,7 +342,7 @@ impl World {
                 Ok(Message::ClaimRead { sink, result: Ok(claim) })
             }
             ClaimRequest::Move { from, to } => {
-                let moved = target.move_claim(from, to)?;
+                let moved = target.move_claim(from, to, self.now)?;
                 self.saw(Seen::ClaimMove);
                 self.say(|_| format!("sink {sink}: the claim of p{process}: {}", moved_to(&moved)));
                 Ok(Message::ClaimMoved { sink, result: Ok(moved) })

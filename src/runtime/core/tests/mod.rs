@@ -131,7 +131,7 @@ impl Played {
 
     fn published(&mut self) -> Option<(usize, Version, Work)> {
         self.take(|action| match action {
-            Action::Publish { sink, version, work } => Some((*sink, *version, work.clone())),
+            Action::Publish { sink, version, work, .. } => Some((*sink, *version, work.clone())),
             _ => None,
         })
     }

@@ -17,7 +17,7 @@ fn stopped_at_5() -> Played {
 
 fn opened(played: &mut Played) -> Option<Vec<(TopicPartition, Offset)>> {
     played.take(|action| match action {
-        Action::Open(starts) => Some(starts.clone()),
+        Action::Open(starts) | Action::Reread { starts, .. } => Some(starts.clone()),
         _ => None,
     })
 }
@@ -38,7 +38,8 @@ fn an_event_is_skipped_only_where_a_partition_has_stopped() {
     }
     played.core.may_skip(&tp(0), Offset(5)).expect("it stopped there");
     played.step(Input::Skip { partition: tp(0), offset: Offset(5) });
-    assert_eq!(opened(&mut played), Some(vec![(tp(0), Offset(6))]));
+    assert_eq!(opened(&mut played), Some(vec![(tp(0), Offset(6)), (tp(1), Offset(0))]));
+    assert_eq!(played.read_after(0), None, "what was read before may lack what was refused");
     let skipped = played.checkpoint(&[]);
     assert_eq!(skipped.next_offsets[0].1.offset, Offset(6), "it is saved at once");
     assert_eq!(skipped.counters.skipped, 1);
@@ -63,7 +64,7 @@ fn a_retry_reads_again_from_where_a_partition_stopped() {
     played.step(Input::Opened(vec![PartitionFacts { partition: tp(0), log: log(8, 12) }]));
     assert_eq!(opened(&mut played), None, "records are missing now");
     played.step(Input::Opened(vec![PartitionFacts { partition: tp(0), log: log(0, 12) }]));
-    assert_eq!(opened(&mut played), Some(vec![(tp(0), Offset(5))]));
+    assert_eq!(opened(&mut played), Some(vec![(tp(0), Offset(5)), (tp(1), Offset(0))]));
     assert_eq!(played.core.status(None, None).partitions[0].stopped, None);
 }
 
