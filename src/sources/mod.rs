@@ -39,6 +39,12 @@ pub trait Source: Send {
     /// The record at exactly this offset, as a batch of one; an empty batch when there is none (compacted away).
     fn record_at(&mut self, partition: &TopicPartition, offset: Offset) -> Result<RecordBatch, SourceError>;
 
+    /// Whether it always says so ([`SourceError::Doubtful`]) before it delivers records of a topic that was made again. If not,
+    /// what was read is to be compared from time to time.
+    fn tells_remade(&self) -> bool {
+        true
+    }
+
     /// Tells the log's own bookkeeping (a consumer group) what a synced checkpoint covers, for lag tools. Best effort.
     fn told(&mut self, next_offsets: &[(TopicPartition, Offset)]);
 }

@@ -65,6 +65,7 @@ fn a_topic_made_again_is_told_before_any_of_its_records() {
         open_all(&mut source);
         let mut seen = Seen::default();
         poll_until(&mut source, &mut seen, |seen| seen.end(&at(&topic, 0)) == Some(10));
+        assert!(source.tells_remade(), "this broker's topics have ids");
         broker.recreate_topic(&topic, 1);
         // There are other records at the offsets that come next.
         write(broker, &topic, 0, (0..50).map(|number| format!("new {number}")));

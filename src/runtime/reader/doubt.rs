@@ -10,7 +10,7 @@ use crate::event::{Offset, TopicPartition};
 use crate::runtime::decide::{LogFacts, decide_offset};
 use crate::runtime::reader::{News, Reader};
 use crate::runtime::start::look_up;
-use crate::sources::SourceError;
+use crate::sources::{OffsetRange, SourceError};
 use crate::state::NextOffset;
 
 /// How long what was read may take to be there again: clusters forget topics for a moment, and who writes a file anew has
@@ -43,6 +43,20 @@ impl Reader {
         for doubt in self.doubts.iter_mut().filter(|doubt| remade == Some(&*doubt.partition.topic)) {
             doubt.remade = true;
         }
+    }
+
+    /// Whether a look gives reason to doubt a partition that is read.
+    pub(super) fn is_doubtful(&mut self, partition: &TopicPartition, range: OffsetRange) -> Result<bool, SourceError> {
+        let Some((_, next)) = self.open.iter().find(|(open, _)| open == partition) else { return Ok(false) };
+        if range.end < *next {
+            return Ok(true);
+        }
+        let last = self.lasts.get(partition).copied();
+        if last.is_none() || self.source.tells_remade() {
+            return Ok(false);
+        }
+        let (_, found) = look_up(&mut *self.source, partition, last)?;
+        Ok(found.is_some_and(|found| last.is_some_and(|(_, hash)| hash != found)))
     }
 
     /// Compares what is in doubt: the same log is opened again where it was, another one is lost.

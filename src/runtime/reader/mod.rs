@@ -302,8 +302,7 @@ impl Reader {
         for partition in self.known.clone() {
             match self.source.range(&partition) {
                 Ok(range) => {
-                    let passed = self.open.iter().any(|(open, next)| *open == partition && range.end < *next);
-                    if passed {
+                    if self.is_doubtful(&partition, range)? {
                         self.doubt(now, None, |open| *open == partition);
                     }
                     ends.push((partition, range));

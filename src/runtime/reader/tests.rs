@@ -116,6 +116,10 @@ impl Source for Blind {
         self.0.record_at(partition, offset)
     }
 
+    fn tells_remade(&self) -> bool {
+        false
+    }
+
     fn told(&mut self, next_offsets: &[(TopicPartition, Offset)]) {
         self.0.told(next_offsets);
     }
@@ -193,6 +197,17 @@ fn an_end_below_what_was_read_is_found_by_looking() {
     reading.pass(LOOK_PAUSE * 2 + Duration::from_secs(1));
     assert!(reading.lost[0].contains("offset 3 is past the end of the log, 1"), "{:?}", reading.lost);
     assert_eq!(reading.values("a"), ["a0", "a1", "a2"]);
+}
+
+#[test]
+fn where_the_log_does_not_tell_that_it_was_made_again_looking_does() {
+    let mut reading = Reading::new(true);
+    reading.log.recreate("a");
+    append(&reading.log, "a", &["x0", "x1", "x2"]);
+    append(&reading.log, "b", &["b1"]);
+    reading.pass(LOOK_PAUSE + Duration::from_secs(1));
+    assert!(reading.lost[0].contains("another record lies at offset 2"), "{:?}", reading.lost);
+    assert_eq!(reading.values("b"), ["b0", "b1"]);
 }
 
 #[test]

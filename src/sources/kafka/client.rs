@@ -259,6 +259,11 @@ impl Context {
         self.with(|heard| heard.remade.take())
     }
 
+    /// Whether the cluster gave a topic an id, so that another one is noticed.
+    pub fn has_id(&self, topic: &str) -> bool {
+        self.with(|heard| heard.ids.contains_key(topic))
+    }
+
     /// How many calls were made to it so far.
     pub fn calls(&self) -> u64 {
         self.with(|heard| heard.calls)
@@ -361,6 +366,7 @@ mod tests {
         assert_eq!(say("other", "AAAAAAAAAAAAAAAAAAAAAA", "y"), None);
         assert_eq!(say("orders", "x", "z").as_deref(), Some("orders"));
         assert_eq!(context.calls(), 3);
+        assert!(context.has_id("other") && !context.has_id("third"));
     }
 
     #[test]

@@ -310,6 +310,11 @@ impl Source for KafkaSource {
         found
     }
 
+    fn tells_remade(&self) -> bool {
+        let Some(consumer) = &self.consumer else { return false };
+        self.topics.iter().all(|topic| consumer.client().context().has_id(topic))
+    }
+
     fn told(&mut self, next_offsets: &[(TopicPartition, Offset)]) {
         let Some(consumer) = &self.consumer else { return };
         let mut list = TopicPartitionList::with_capacity(next_offsets.len());
