@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use projector::event::Version;
+use projector::event::{ProjectionName, Version};
 use projector::runtime::{Ended, Engine, EngineOptions, ProjectionSpec};
 use projector::state::{DiskStore, DiskStoreOptions, Store};
 use serde_json::Value;
@@ -59,7 +59,8 @@ fn run(source: RingSource, checkpoint_interval: Duration) -> (Spent, u64) {
         tokio.block_on(engine.wait())
     });
     assert!(exit.projections.iter().all(|(_, ended)| *ended == Ended::CaughtUp), "{exit:?}");
-    let state = store.snapshot().projection(&exit.projections[0].0).expect("it reads").expect("it was written");
+    let name = ProjectionName(Arc::clone(&exit.projections[0].0));
+    let state = store.snapshot().projection(&name).expect("it reads").expect("it was written");
     (spent, state.version.0 & ((1 << Version::CHECKPOINT_BITS) - 1))
 }
 
