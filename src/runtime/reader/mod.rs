@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{Offset, RecordBatch, TopicPartition};
 use crate::runtime::core::{Ended, PartitionFacts};
+use crate::runtime::decide::decide_offset;
 use crate::runtime::fold::record_hash;
 use crate::runtime::start::{missing_partition, partition_facts};
 use crate::sources::{OffsetRange, PollBudget, Source, SourceError};
@@ -148,13 +149,7 @@ impl Reader {
     /// Does what was asked.
     pub fn command(&mut self, command: Command) {
         match command {
-            Command::Open(starts) => {
-                for (partition, start) in &starts {
-                    // What comes again is no evidence: it may be another log that is accepted.
-                    self.lasts.retain(|known, (last, _)| known != partition || *last < *start);
-                }
-                self.open_soon(starts);
-            }
+            Command::Open(starts) => self.open_soon(starts),
             Command::Rewind { rewinds, starts } => {
                 self.rewinds = rewinds;
                 self.unopened.clear();
@@ -235,9 +230,10 @@ impl Reader {
             }
         }
         while let Some((partition, next)) = self.unseen.last() {
-            let facts = match partition_facts(&mut *self.source, partition, Some(*next)) {
+            let (partition, next) = (partition.clone(), *next);
+            let facts = match self.facts(&partition, Some(next)) {
                 Err(SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. }) => {
-                    missing_partition(partition, *next)
+                    missing_partition(&partition, next)
                 }
                 found => found?,
             };
@@ -288,6 +284,16 @@ impl Reader {
         }
     }
 
+    /// How a partition stands against what was folded of it.
+    fn facts(&mut self, partition: &TopicPartition, stored: Option<NextOffset>) -> Result<PartitionFacts, SourceError> {
+        let facts = partition_facts(&mut *self.source, partition, stored)?;
+        if decide_offset(facts.log, false).is_err() {
+            // Should it be accepted, it is another log, and nothing of the one before is evidence.
+            self.lasts.remove(partition);
+        }
+        Ok(facts)
+    }
+
     /// Finds partitions that are not known yet, and what the log has of each; tells the ranges of the others.
     fn find_partitions(&mut self, now: Instant) -> Result<(), SourceError> {
         let partitions = match self.source.partitions() {
@@ -314,9 +320,12 @@ impl Reader {
             }
         }
         let mut found = Vec::new();
-        for partition in partitions.iter().filter(|partition| !self.known.contains(partition)) {
+        for partition in &partitions {
+            if self.known.contains(partition) {
+                continue;
+            }
             let stored = self.stored.get(partition).copied();
-            found.push(partition_facts(&mut *self.source, partition, stored)?);
+            found.push(self.facts(partition, stored)?);
         }
         if self.starting.is_some() {
             for (partition, stored) in &self.stored {

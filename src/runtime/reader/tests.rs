@@ -229,7 +229,7 @@ fn a_rewind_waits_for_what_is_in_doubt() {
 fn a_look_tells_how_the_log_stands_against_what_was_folded() {
     let mut reading = Reading::new(false);
     let next = NextOffset { offset: Offset(3), time: None, last: Some((Offset(2), [7; 16])) };
-    let mut look = |reading: &mut Reading| {
+    let look = |reading: &mut Reading| {
         reading.reader.command(Command::Look(vec![(at("a", 0), next)]));
         reading.found.clear();
         reading.turn();
@@ -252,6 +252,10 @@ fn another_log_that_is_accepted_is_not_compared_with_the_one_before() {
     reading.turn();
     reading.turn();
     assert_eq!(reading.lost.len(), 1);
+    let last = reading.reader.lasts[&at("a", 0)];
+    let folded = NextOffset { offset: Offset(3), time: None, last: Some(last) };
+    reading.reader.command(Command::Look(vec![(at("a", 0), folded)]));
+    reading.turn();
     reading.reader.command(Command::Open(vec![(at("a", 0), Offset(0))]));
     // In doubt before anything of it was delivered.
     reading.log.delete_topic("a");

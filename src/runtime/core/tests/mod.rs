@@ -164,7 +164,7 @@ impl Played {
                     claims[sink] = Some(to);
                     self.step(Input::ClaimMoved { sink, result: Ok(ClaimMove::Moved) });
                 }
-                Action::Publish { sink, version, work: Work::Keys(keys) } => {
+                Action::Publish { sink, version, work: Work::Keys(keys), .. } => {
                     let outcomes = keys.into_iter().map(|key| (key, Outcome::Ok)).collect();
                     self.step(Input::Answer(Answer { sink, version, outcomes, ..Answer::default() }));
                 }
