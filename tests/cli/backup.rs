@@ -1,6 +1,9 @@
 //! `projector backup` and `projector restore`: whatever lies between the two, the next run ends with the same documents.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::{Answer, CONFIG, EVENTS, Project, Running, TOTALS};
 
@@ -87,39 +90,60 @@ fn lost_state_comes_back_beside_documents_that_are_ahead_of_it() {
     assert!(project.run(&["status"]).out.contains("5 folded"), "each event was folded once");
 }
 
+/// Appends events for as long as it is told to, each hundred once the engine has saved some of those before.
+fn append_while(goes_on: &AtomicBool, project: &Project, engine: &Running) -> u64 {
+    let path = project.path("events/transactions/0.jsonl");
+    let mut log = std::fs::OpenOptions::new().append(true).open(path).expect("the log is there");
+    let mut appended = 0;
+    while goes_on.load(Ordering::Relaxed) {
+        let events: String = (appended..appended + 100).map(|n| event(1 + n % 20, n)).collect();
+        log.write_all(events.as_bytes()).expect("it takes more");
+        engine.until("/v1/projections/totals", |_, body| next_offset(body) > appended);
+        appended += 100;
+    }
+    appended
+}
+
+fn next_offset(status: &str) -> u64 {
+    let status: serde_json::Value = serde_json::from_str(status).expect("a status");
+    status["partitions"][0]["next_offset"].as_u64().unwrap_or(0)
+}
+
 #[test]
 fn backups_made_while_an_engine_runs_all_lead_to_the_same_documents() {
     let project = project("");
     let engine = Running::start(&project, &["run", "totals.proj"]);
-    let mut events = String::new();
-    let backups: Vec<_> = (0..4)
-        .map(|round| {
-            (0..200).for_each(|n| events.push_str(&event(1 + (n + round) % 20, n)));
-            project.write("events/transactions/0.jsonl", &events);
-            // Somewhere in the middle of it.
-            let folded = |body: &str| body.contains(&format!("\"end\":{}", 200 * (round + 1)));
-            engine.until("/v1/projections/totals", |_, body| folded(body));
-            let made = engine.ask(&project, &["backup", "totals", "kept"]);
-            assert_done(&made);
-            project.path("kept").join(made.out.trim_end().rsplit_once('/').expect("a path").1)
-        })
-        .collect();
+    let goes_on = AtomicBool::new(true);
+    let (backups, events) = thread::scope(|scope| {
+        let appending = scope.spawn(|| append_while(&goes_on, &project, &engine));
+        engine.until("/v1/projections/totals", |_, body| next_offset(body) > 0);
+        let backups: Vec<_> = (0..4)
+            .map(|_| {
+                let made = engine.ask(&project, &["backup", "totals", "kept"]);
+                assert_done(&made);
+                project.path("kept").join(made.out.trim_end().rsplit_once('/').expect("a path").1)
+            })
+            .collect();
+        goes_on.store(false, Ordering::Relaxed);
+        (backups, appending.join().expect("it appends"))
+    });
     let refused = engine.ask(&project, &["restore", "totals", "kept"]);
     assert_eq!(
         (refused.code, refused.err.contains("stop it before restoring `totals`")),
         (Some(2), true),
         "{refused:?}"
     );
-    engine.until("/v1/projections/totals", |_, body| body.contains("\"next_offset\":800"));
+    engine.until("/v1/projections/totals", |_, body| next_offset(body) == events);
     assert_eq!(engine.stop("TERM"), Some(143));
     let whole = documents(&project, 20);
 
-    for backup in backups {
-        let other = self::project(&events);
+    let log = std::fs::read_to_string(project.path("events/transactions/0.jsonl")).unwrap();
+    for backup in [&backups[0], &backups[3]] {
+        let other = self::project(&log);
         assert_done(&other.run(&["restore", "totals", backup.to_str().unwrap()]));
         catch_up(&other);
         assert_eq!(documents(&other, 20), whole, "{}", backup.display());
-        assert!(other.run(&["status"]).out.contains("800 folded"));
+        assert!(other.run(&["status"]).out.contains(&format!("{events} folded")));
     }
 }
 
