@@ -288,7 +288,7 @@ impl Parted {
     fn tenth(self) -> Option<Parted> {
         let Parted { whole, rest, places } = self;
         match places {
-            0 => (whole % 10 == 0).then(|| Parted { whole: whole / 10, rest, places }),
+            0 => (whole % 10 == 0).then_some(Parted { whole: whole / 10, rest, places }),
             _ => (rest % 10 == 0).then(|| Parted { whole, rest: rest / 10, places: places - 1 }),
         }
     }
