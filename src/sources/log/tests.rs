@@ -116,6 +116,9 @@ fn an_offset_outside_the_file_is_an_error() {
     assert_eq!((wanted, range.end), (Offset(2), Offset(1)));
 }
 
+/// What is done to the log's folder, and its name.
+type Way<'w> = (&'w str, &'w dyn Fn(&Path));
+
 /// The error of a reader that had read all when this was done to the file; a record of another file is lost by none of it.
 fn disturbed(lines: &[&str], disturb: impl Fn(&Path)) -> SourceError {
     let log = Log::new(&[("t/0.jsonl", &lines.concat()), ("t/1.jsonl", "")]);
@@ -142,7 +145,7 @@ fn disturbed(lines: &[&str], disturb: impl Fn(&Path)) -> SourceError {
 #[test]
 fn a_file_that_is_no_longer_what_was_read_is_not_read_on() {
     const FIVE: &str = "{\"value\": 5}\n{\"value\": 6}\n";
-    let ways: [(&str, &dyn Fn(&Path)); 4] = [
+    let ways: [Way<'_>; 4] = [
         ("cut short", &|path| fs::write(path.join("t/0.jsonl"), FIVE).unwrap()),
         ("written over", &|path| fs::write(path.join("t/0.jsonl"), FIVE.to_owned() + FIVE + FIVE).unwrap()),
         ("replaced", &|path| {
