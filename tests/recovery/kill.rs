@@ -1,4 +1,7 @@
-//! SIGKILL at random moments, over a log that grows, changes no document.
+//! SIGKILL at random moments, over a log that grows, changes no document; nor does a power cut that takes back what was not
+//! synced.
+//!
+//! For long: `PROJECTOR_KILLS=1000 cargo test --release --test main recovery::kill -- --nocapture`.
 
 use std::collections::BTreeMap;
 use std::fs;
