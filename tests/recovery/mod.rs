@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod kill;
 pub mod ledger;
 pub mod log;
+mod lost_state;
 pub mod random;
 mod redelivery;
 pub mod story;

@@ -80,7 +80,7 @@ pub(super) enum Taking {
 #[derive(Debug)]
 pub(super) struct Hold {
     us: Us,
-    /// Others may reach the target: then signs of life are needed.
+    /// Others may reach the target: then signs of life are needed, and looked for.
     shared: bool,
     state: State,
     in_flight: bool,
