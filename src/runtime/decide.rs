@@ -149,9 +149,11 @@ pub(crate) fn decide_target(stored: SinkRecord, synced: Version, claim: Option<&
         // Without a claim there are no documents of ours; if there were some, the target forgot them, perhaps not all.
         return if stored.settled == Version(0) { Target::First } else { Target::Refill };
     };
-    // A claim that says less than we settled lies in a target that was put back; one that says more than we know was moved
-    // by who went on where we did not: our state is an old copy.
-    let as_we_left_it = claim.published >= stored.settled && claim.published <= synced;
+    // A claim that was moved less often than when we settled lies in a target that was put back; one that says more than we
+    // know was moved by who went on where we did not: our state is an old copy.
+    // What was published since the last beat only our own directory knows, or a holder who gave the claim up.
+    let exact = claim.place == us.place || claim.process == ProcessId::NOBODY;
+    let as_we_left_it = claim.beat >= stored.beat && claim.published <= synced && exact;
     let same = claim.store == us.store && stored.target == Some(claim.target);
     if claim.process == us.process || (same && claim.epoch <= synced.epoch() && as_we_left_it) {
         Target::GoOn
@@ -278,16 +280,20 @@ mod tests {
 
     #[test]
     fn a_target_is_gone_on_with_only_as_it_was_left() {
-        let stored = SinkRecord { settled: version(2, 4), target: Some(TargetId(5)) };
+        let stored = SinkRecord { settled: version(2, 4), target: Some(TargetId(5)), beat: 7 };
         let decide = |stored, claim: Option<Claim>| decide_target(stored, version(2, 6), claim.as_ref(), &US);
         assert_eq!(decide(SinkRecord::default(), None), Target::First);
         assert_eq!(decide(stored, None), Target::Refill, "it was emptied");
         for number in [4, 5, 6] {
             assert_eq!(decide(stored, Some(left(2, number))), Target::GoOn);
         }
+        let beat = |beat| decide(stored, Some(Claim { beat, ..left(2, 5) }));
+        assert_eq!((beat(8), beat(6)), (Target::GoOn, Target::Refill), "the target was put back");
+        let copied = |process| decide(stored, Some(Claim { place: Place(2), process, ..left(2, 5) }));
+        assert_eq!(copied(ProcessId::NOBODY), Target::GoOn, "a directory that was moved");
+        assert_eq!(copied(ProcessId(9)), Target::Refill, "a copy may have fallen behind since the last beat");
         assert_eq!(decide(stored, Some(left(2, 7))), Target::Refill, "our state is an old copy");
         assert_eq!(decide(stored, Some(left(3, 0))), Target::Refill, "our state is an old copy");
-        assert_eq!(decide(stored, Some(left(2, 3))), Target::Refill, "the target was put back");
         assert_eq!(decide(stored, Some(Claim { target: TargetId(6), ..left(2, 5) })), Target::Refill);
         assert_eq!(decide(stored, Some(Claim { store: StoreId(2), ..left(1, 5) })), Target::Refill);
         assert_eq!(decide(SinkRecord::default(), Some(left(2, 5))), Target::Refill, "it was not filled to the end");

@@ -131,6 +131,9 @@ pub struct SinkRecord {
     pub settled: Version,
     /// The target that this is true of; `None` until it has been filled.
     pub target: Option<TargetId>,
+    /// How often its claim had been moved when `settled` was true: a claim that counts less lies in a target that was put
+    /// back to how it was earlier.
+    pub beat: u64,
 }
 
 /// A row as it lies in the store.

@@ -195,7 +195,8 @@ fn what_was_synced_is_there_after_a_restart(tested: &mut dyn Tested) {
     let passed = NextOffset { time: Some(EventTime(9)), last: Some((Offset(4), [7; 16])), ..at(5) };
     let mut one = with_rows(generation, 1, &["a=1"]);
     one.next_offsets = vec![(partition(2), at(1)), (partition(0), passed)];
-    let sink = |settled, target: u128| SinkRecord { settled: Version(settled), target: Some(TargetId(target)) };
+    let sink =
+        |settled, target: u128| SinkRecord { settled: Version(settled), target: Some(TargetId(target)), beat: settled };
     one.sinks =
         vec![("search".into(), sink(0, 1)), ("gone".into(), sink(0, 5)), ("cosmos".into(), SinkRecord::default())];
     let mut two = with_rows(generation, 2, &["a=2", "b=2"]);

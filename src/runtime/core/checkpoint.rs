@@ -76,10 +76,10 @@ impl Core {
         (0..self.owed.len()).filter(|sink| !self.owed[*sink].traits.volatile)
     }
 
-    /// What a checkpoint says of a sink now. A claim must have said before that so much may have been published: so a target
-    /// that was put back is known by its claim.
+    /// What a checkpoint says of a sink now. Its claim must have been moved since so much was settled: so a target that was put
+    /// back to how it was earlier is known by its claim.
     fn sink_record(&self, sink: usize) -> SinkRecord {
-        self.owed[sink].record(self.synced, self.holds[sink].as_ref().map(Hold::published))
+        self.owed[sink].record(self.synced, self.holds[sink].as_ref().map(Hold::said))
     }
 
     fn begin_checkpoint(&mut self, now: Instant, version: Version) {

@@ -39,6 +39,31 @@ pub(super) enum Turn {
     Lost(String),
 }
 
+/// What the last confirmed move of a claim stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Said {
+    /// This was settled when the move was sent.
+    pub settled: Version,
+    pub beat: u64,
+}
+
+/// What was done to a target up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Done {
+    /// Nothing was sent with a higher version.
+    pub published: Version,
+    /// Everything up to it has been answered.
+    pub settled: Version,
+}
+
+/// A move under way.
+#[derive(Debug, Clone, Copy)]
+struct Moving {
+    to: Claim,
+    sent: Instant,
+    settled: Version,
+}
+
 #[derive(Debug, Clone)]
 enum State {
     /// To be read at `at`; `watched` is what was seen first, and when, while its process may be alive.
@@ -59,11 +84,12 @@ enum State {
     Held {
         claim: Claim,
         confirmed: Instant,
-        moving: Option<(Claim, Instant)>,
+        said: Said,
+        moving: Option<Moving>,
         again: Option<Instant>,
     },
     /// Given up at a clean end, as this.
-    Released(Claim),
+    Released(Claim, Said),
     Lost,
 }
 
@@ -123,16 +149,16 @@ impl Hold {
     /// The target that is held.
     pub fn target(&self) -> Option<TargetId> {
         match &self.state {
-            State::Held { claim, .. } | State::Released(claim) => Some(claim.target),
+            State::Held { claim, .. } | State::Released(claim, _) => Some(claim.target),
             _ => None,
         }
     }
 
-    /// Up to where the claim is known to say that we published.
-    pub fn published(&self) -> Version {
+    /// What the claim was moved for last.
+    pub fn said(&self) -> Said {
         match &self.state {
-            State::Held { claim, .. } | State::Released(claim) => claim.published,
-            _ => Version(0),
+            State::Held { said, .. } | State::Released(_, said) => *said,
+            _ => Said { settled: Version(0), beat: 0 },
         }
     }
 
@@ -154,9 +180,9 @@ impl Hold {
         }
     }
 
-    /// What is to be asked of the target now. `published` is to be confirmed by the next move; `taking` says that the epoch of
-    /// `synced` may be claimed.
-    pub fn next(&mut self, now: Instant, synced: Version, published: Version, taking: bool) -> Option<ClaimRequest> {
+    /// What is to be asked of the target now. A move says what was published and stands for what is settled; `taking` says
+    /// that the epoch of `synced` may be claimed.
+    pub fn next(&mut self, now: Instant, synced: Version, done: Done, taking: bool) -> Option<ClaimRequest> {
         if self.in_flight {
             return None;
         }
@@ -167,10 +193,11 @@ impl Hold {
                 self.state = State::Taking { to, sent: now };
                 ClaimRequest::Move { from, to }
             }
-            State::Held { claim, confirmed, moving: None, again } if self.is_due(now, synced, published) => {
-                let published = published.max(claim.published);
+            State::Held { claim, confirmed, said, moving: None, again } if self.is_due(now, synced, done.settled) => {
+                let published = done.published.max(claim.published);
                 let to = Claim { epoch: synced.epoch(), published, beat: self.next_beat(claim.beat), ..claim };
-                self.state = State::Held { claim, confirmed, moving: Some((to, now)), again };
+                let moving = Some(Moving { to, sent: now, settled: done.settled });
+                self.state = State::Held { claim, confirmed, said, moving, again };
                 ClaimRequest::Move { from: Some(claim), to }
             }
             _ => return None,
@@ -180,14 +207,15 @@ impl Hold {
     }
 
     /// Gives the claim up; nothing is sent after it.
-    pub fn release(&mut self, now: Instant, published: Version) -> Option<ClaimRequest> {
-        let State::Held { claim, moving: None, again, .. } = self.state else { return None };
+    pub fn release(&mut self, now: Instant, done: Done) -> Option<ClaimRequest> {
+        let State::Held { claim, said, moving: None, again, .. } = self.state else { return None };
         if self.in_flight || again.is_some_and(|again| again > now) {
             return None;
         }
-        let published = published.max(claim.published);
+        let published = done.published.max(claim.published);
         let to = Claim { process: ProcessId::NOBODY, published, beat: self.next_beat(claim.beat), ..claim };
-        self.state = State::Held { claim, confirmed: now, moving: Some((to, now)), again: None };
+        let moving = Some(Moving { to, sent: now, settled: done.settled });
+        self.state = State::Held { claim, confirmed: now, said, moving, again: None };
         self.in_flight = true;
         Some(ClaimRequest::Move { from: Some(claim), to })
     }
@@ -240,21 +268,21 @@ impl Hold {
         self.tried
     }
 
-    fn is_due(&self, now: Instant, synced: Version, published: Version) -> bool {
-        let State::Held { claim, confirmed, again, .. } = &self.state else { return false };
+    fn is_due(&self, now: Instant, synced: Version, settled: Version) -> bool {
+        let State::Held { claim, confirmed, said, again, .. } = &self.state else { return false };
         if again.is_some_and(|again| again > now) {
             return false;
         }
-        let beats = self.shared || published > claim.published;
+        let beats = self.shared || settled > said.settled;
         claim.epoch != synced.epoch() || (beats && now >= *confirmed + BEAT)
     }
 
     /// When [`Hold::next`] may have something to ask.
-    pub fn wake_at(&self, published: Version) -> Option<Instant> {
+    pub fn wake_at(&self, settled: Version) -> Option<Instant> {
         match &self.state {
             _ if self.in_flight => None,
             State::Look { at, .. } => *at,
-            State::Held { claim, confirmed, again, .. } if self.shared || published > claim.published => {
+            State::Held { said, confirmed, again, .. } if self.shared || settled > said.settled => {
                 Some((*confirmed + BEAT).max(again.unwrap_or(*confirmed)))
             }
             _ => None,
@@ -310,9 +338,9 @@ impl Hold {
         self.in_flight = false;
         match self.state.clone() {
             State::Taking { to, sent } => self.took(now, to, sent, result),
-            State::Held { claim, confirmed, moving: Some((to, sent)), .. } => {
-                self.state = State::Held { claim, confirmed, moving: None, again: None };
-                self.beaten(now, claim, to, sent, result)
+            State::Held { claim, confirmed, said, moving: Some(moving), .. } => {
+                self.state = State::Held { claim, confirmed, said, moving: None, again: None };
+                self.beaten(now, claim, moving, result)
             }
             _ => Turn::Nothing,
         }
@@ -332,7 +360,8 @@ impl Hold {
     }
 
     fn hold(&mut self, claim: Claim, confirmed: Instant) -> Turn {
-        self.state = State::Held { claim, confirmed, moving: None, again: None };
+        let said = Said { settled: Version(0), beat: claim.beat };
+        self.state = State::Held { claim, confirmed, said, moving: None, again: None };
         Turn::Taken
     }
 
@@ -340,8 +369,7 @@ impl Hold {
         &mut self,
         now: Instant,
         claim: Claim,
-        to: Claim,
-        sent: Instant,
+        Moving { to, sent, settled }: Moving,
         result: Result<ClaimMove, String>,
     ) -> Turn {
         let found = match result {
@@ -356,13 +384,14 @@ impl Hold {
             }
         };
         self.away = None;
+        let said = Said { settled, beat: to.beat };
         match found {
             Some(found) if found.is_same_move(&to) && to.process == ProcessId::NOBODY => {
-                self.state = State::Released(to);
+                self.state = State::Released(to, said);
                 Turn::Nothing
             }
             Some(found) if found.is_same_move(&to) => {
-                self.state = State::Held { claim: to, confirmed: sent, moving: None, again: None };
+                self.state = State::Held { claim: to, confirmed: sent, said, moving: None, again: None };
                 Turn::Nothing
             }
             // An earlier move of ours whose answer was lost: it is moved on from there.

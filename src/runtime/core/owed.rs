@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::event::{TargetId, Version};
 use crate::language::typed::{FaultAction, SinkFaultAction};
+use crate::runtime::core::hold::Said;
 use crate::runtime::core::open::OpenKeys;
 use crate::runtime::core::pace::{Jitter, backoff};
 use crate::sinks::{DocumentSink, Outcome};
@@ -144,8 +145,9 @@ pub(super) struct Owed {
     pub traits: TargetTraits,
     /// As the last synced checkpoint has it.
     pub persisted: SinkRecord,
-    /// What is settled while a walk goes on.
+    /// What is settled while a walk goes on, or nothing was answered yet; and the beat it was saved with.
     base: Version,
+    base_beat: u64,
     /// The target that is filled.
     pub target: Option<TargetId>,
     pub trouble: Option<String>,
@@ -181,6 +183,7 @@ impl Owed {
             traits: facts.target,
             persisted,
             base: settled,
+            base_beat: persisted.beat,
             target: persisted.target,
             trouble: None,
             stopped: false,
@@ -225,15 +228,17 @@ impl Owed {
     fn walk_instead(&mut self, changed: Version) {
         let oldest = self.open.oldest().unwrap_or(changed);
         let floor = self.walk.as_ref().map_or(Version(oldest.0 - 1), |walk| walk.floor);
+        if self.walk.is_none() {
+            self.keep_persisted();
+        }
         self.walk = Some(Walk { after: None, floor });
-        self.base = floor;
         self.open.clear();
     }
 
     /// The target is filled anew: nothing is sent until [`Owed::speak`].
     pub fn refill(&mut self) {
         self.walk = Some(Walk { after: None, floor: Version(0) });
-        self.base = Version(0);
+        (self.base, self.base_beat) = (Version(0), 0);
         self.open.clear();
         self.fill = Fill::Quiet;
         self.target = None;
@@ -262,6 +267,14 @@ impl Owed {
     pub fn taken(&mut self, now: Instant, synced: Version) {
         self.sweep_floor = synced;
         self.expect_late(now);
+        if self.walk.is_none() && !self.is_refilled() {
+            self.keep_persisted();
+        }
+    }
+
+    /// What is saved stays settled, whatever is owed again.
+    fn keep_persisted(&mut self) {
+        (self.base, self.base_beat) = (self.persisted.settled, self.persisted.beat);
     }
 
     fn expect_late(&mut self, now: Instant) {
@@ -270,11 +283,14 @@ impl Owed {
         }
     }
 
-    /// What the next checkpoint is to know, given that `synced` is the last one and that the claim says that everything up
-    /// to `published` may have been sent.
-    pub fn record(&self, synced: Version, published: Option<Version>) -> SinkRecord {
-        let settled = self.settled(synced).min(published.unwrap_or(synced)).max(self.base);
-        SinkRecord { settled, target: self.target }
+    /// What the next checkpoint is to know, given that `synced` is the last one and what the claim was moved for last.
+    pub fn record(&self, synced: Version, said: Option<Said>) -> SinkRecord {
+        let settled = self.settled(synced);
+        let Some(said) = said else { return SinkRecord { settled, target: self.target, beat: 0 } };
+        match settled.min(said.settled) {
+            settled if settled > self.base => SinkRecord { settled, target: self.target, beat: said.beat },
+            _ => SinkRecord { settled: self.base, target: self.target, beat: self.base_beat },
+        }
     }
 
     /// Everything up to it has been answered, given that `synced` is the last checkpoint.
@@ -500,7 +516,7 @@ mod tests {
         let facts = SinkFacts {
             name: "s".into(),
             target: TargetTraits::default(),
-            record: SinkRecord { settled: Version(settled), target: None },
+            record: SinkRecord { settled: Version(settled), ..SinkRecord::default() },
             emit_again: false,
             open: vec![],
             adopt: false,
@@ -583,7 +599,7 @@ mod tests {
         owed.owe(&keys(8..16), Version(10));
         assert_eq!(owed.keys(), 0);
         assert_eq!(owed.next_work(Instant::now()), Some(Work::Rows { after: None, floor: Version(8) }));
-        assert_eq!(owed.settled(Version(10)), Version(8));
+        assert_eq!(owed.settled(Version(10)), Version(7));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::runtime::core::hold::{Taking, Turn};
+use crate::runtime::core::hold::{Done, Taking, Turn};
 use crate::runtime::decide::{Missing, Target, decide_offset, decide_target};
 
 impl Core {
@@ -50,7 +50,7 @@ impl Core {
     fn decide_target(&mut self, sink: usize) {
         let Some(claim) = self.holds[sink].as_ref().and_then(Hold::undecided) else { return };
         let owed = &mut self.owed[sink];
-        let stored = SinkRecord { settled: owed.persisted.settled, target: owed.target };
+        let stored = SinkRecord { target: owed.target, ..owed.persisted };
         let how = match decide_target(stored, self.synced, claim.as_ref(), &self.facts.us) {
             Target::GoOn => Taking::AsItIs,
             Target::First if !owed.is_refilled() => {
@@ -94,18 +94,19 @@ impl Core {
             if self.started {
                 self.decide_target(sink);
             }
-            let published = self.to_confirm(sink);
+            let done = self.done(sink);
             let Some(hold) = &mut self.holds[sink] else { continue };
-            if let Some(request) = hold.next(now, self.synced, published, self.begun) {
+            if let Some(request) = hold.next(now, self.synced, done, self.begun) {
                 actions.push(Action::Claim { sink, request });
             }
         }
     }
 
-    /// Up to where the claim should say that we published.
-    pub(super) fn to_confirm(&self, sink: usize) -> Version {
+    /// What the claim is to stand for.
+    pub(super) fn done(&self, sink: usize) -> Done {
         let owed = &self.owed[sink];
-        owed.sent_version.max(owed.settled(self.synced).min(self.last_change))
+        // Past the last change a sink stays settled by itself.
+        Done { published: owed.sent_version, settled: owed.settled(self.synced).min(self.last_change) }
     }
 
     /// A claim was read or moved.
@@ -132,9 +133,9 @@ impl Core {
     /// Gives all claims up.
     pub(super) fn release(&mut self, now: Instant, actions: &mut Vec<Action>) {
         for sink in 0..self.holds.len() {
-            let published = self.to_confirm(sink);
+            let done = self.done(sink);
             let Some(hold) = &mut self.holds[sink] else { continue };
-            if let Some(request) = hold.release(now, published) {
+            if let Some(request) = hold.release(now, done) {
                 actions.push(Action::Claim { sink, request });
             }
         }

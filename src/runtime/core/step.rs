@@ -119,9 +119,22 @@ impl Core {
         self.by_input.clear();
         if !self.opened {
             self.opened = true;
+            self.hold_unread();
             let starts = self.starts();
             if !starts.is_empty() {
                 actions.push(Action::Open(starts));
+            }
+        }
+    }
+
+    /// A partition of which nothing was ever read may have been added while the others were: it waits for what they hold now.
+    fn hold_unread(&mut self) {
+        let was_read = |partition: &Partition| partition.synced.last.is_some();
+        let read = self.partitions.iter().enumerate().filter(|(_, partition)| was_read(partition));
+        let until: Vec<_> = read.filter_map(|(index, partition)| Some((index, partition.end?))).collect();
+        for partition in self.partitions.iter_mut().filter(|partition| !was_read(partition)) {
+            if partition.reading == Reading::Open && !until.is_empty() {
+                partition.reading = Reading::Held { until: until.clone() };
             }
         }
     }
@@ -443,7 +456,7 @@ impl Core {
         let sinks = (0..self.owed.len()).filter(|sink| self.may_send(*sink, now));
         let sinks = sinks.filter_map(|sink| self.owed[sink].wake_at(now));
         let claims = self.holds.iter().enumerate();
-        let claims = claims.filter_map(|(sink, hold)| hold.as_ref()?.wake_at(self.to_confirm(sink)));
+        let claims = claims.filter_map(|(sink, hold)| hold.as_ref()?.wake_at(self.done(sink).settled));
         let until = until.filter(|until| *until > now);
         sinks.chain(claims).chain(until).chain(self.checkpoint_due(now)).min()
     }

@@ -250,6 +250,7 @@ pub fn put_record(record: &ProjectionRecord) -> Vec<u8> {
         put_bytes(&mut out, sink.as_bytes());
         put_count(&mut out, record.settled.0);
         put_option(&mut out, record.target, |out, target| out.extend_from_slice(&target.0.to_be_bytes()));
+        put_count(&mut out, record.beat);
     }
     put_count(&mut out, state.next_offsets.len() as u64);
     for (partition, next) in &state.next_offsets {
@@ -287,7 +288,7 @@ pub fn read_record(value: &[u8], plan: PlanRecord) -> Result<ProjectionRecord, B
 fn read_sink(reader: &mut Reader<'_>) -> Result<SinkRecord, BytesError> {
     let settled = Version(reader.count()?);
     let target = reader.option(|reader| reader.array().map(|id| TargetId(u128::from_be_bytes(id))))?;
-    Ok(SinkRecord { settled, target })
+    Ok(SinkRecord { settled, target, beat: reader.count()? })
 }
 
 pub fn put_plan(plan: &PlanRecord) -> Vec<u8> {

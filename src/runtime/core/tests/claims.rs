@@ -162,8 +162,11 @@ fn a_target_that_is_ahead_is_filled_quietly_and_swept_before_it_counts_as_filled
     assert!(matches!(sweep, Work::Sweep { after: None, floor } if floor == first.version), "{sweep:?}");
     played.later(BEAT);
     played.move_claim();
-    let filled = played.checkpoint(&[]);
-    assert!(filled.sinks[0].1.target.is_some() && filled.sinks[0].1.settled > first.version);
+    let filled = played.checkpoint(&[]).sinks[0].1;
+    assert!(filled.target.is_some(), "now it is known again");
+    played.later(BEAT);
+    let settled = played.checkpoint(&[]).sinks[0].1;
+    assert!(settled.settled > first.version && settled.beat > filled.beat && settled.target == filled.target);
 }
 
 #[test]

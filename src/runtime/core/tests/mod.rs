@@ -38,7 +38,7 @@ fn empty() -> LogFacts {
 fn sink(name: &str, volatile: bool, settled: u64) -> SinkFacts {
     let on_fault = SinkFaultAction { retry: None, then: FaultAction::Fail };
     let target = TargetTraits { volatile, ..TargetTraits::default() };
-    let record = SinkRecord { settled: Version(settled), target: None };
+    let record = SinkRecord { settled: Version(settled), ..SinkRecord::default() };
     let name = name.into();
     SinkFacts { name, target, record, emit_again: false, open: Vec::new(), adopt: false, on_fault }
 }
@@ -476,4 +476,32 @@ fn a_view_is_shown_each_change_at_once_and_owes_nothing() {
     assert_eq!(played.published(), Some((1, batch.version, keys(&["a", "b"]))), "the other sink is written to");
     assert_eq!(played.published(), None);
     assert_eq!(played.core.owed[0].settled(batch.version), batch.version);
+}
+
+#[test]
+fn a_partition_of_which_nothing_was_read_waits_for_what_the_others_hold() {
+    let mut played = Played::start(facts(Vec::new()), 0);
+    played.core = Core::new(CoreFacts { state_known: true, version: Version(EPOCH_1), ..facts(Vec::new()) });
+    played.inputs = Arc::new(vec![tp(0), tp(1)]);
+    played.wanted.clear();
+    let range = Some(OffsetRange { beginning: Offset(0), end: Offset(4) });
+    let read = Some(NextOffset { offset: Offset(2), time: None, last: Some((Offset(1), [1; 16])) });
+    let found =
+        |partition, stored| PartitionFacts { partition: tp(partition), log: LogFacts { stored, range, found: None } };
+    played.step(Input::Start);
+    played.step(Input::Opened(vec![found(0, read), found(1, None)]));
+    let mut opened = || {
+        played.take(|action| match action {
+            Action::Open(starts) => Some(starts.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(opened(), Some(vec![(tp(0), Offset(2))]), "it may have been added before a crash");
+    played.checkpoint(&[]);
+    played.fold(4, 1);
+    let opened = played.take(|action| match action {
+        Action::Open(starts) => Some(starts.clone()),
+        _ => None,
+    });
+    assert_eq!(opened, Some(vec![(tp(1), Offset(0))]));
 }
