@@ -17,6 +17,8 @@ use crate::state::{Counters, DeadLetter, NextOffset, PlanRecord, ProjectionState
 
 /// The layout of every entry that begins with a version byte.
 const ENTRY_VERSION: u8 = 1;
+/// The layout of a projection's record. In version 1 a sink had no beat.
+const RECORD_VERSION: u8 = 2;
 /// Set beside the version of a deleted row: a version needs only 53 bits.
 const TOMBSTONE: u64 = 1 << 63;
 /// The first byte of generations that take four.
@@ -235,7 +237,7 @@ pub fn read_letter_number(key: &[u8]) -> Result<u64, BytesError> {
 /// A record without its plan, which is written only when it changes.
 pub fn put_record(record: &ProjectionRecord) -> Vec<u8> {
     let state = &record.state;
-    let mut out = vec![ENTRY_VERSION];
+    let mut out = vec![RECORD_VERSION];
     put_count(&mut out, state.generation.0.into());
     put_count(&mut out, state.version.0);
     put_count(&mut out, record.listed_after.0);
@@ -261,7 +263,11 @@ pub fn put_record(record: &ProjectionRecord) -> Vec<u8> {
 }
 
 pub fn read_record(value: &[u8], plan: PlanRecord) -> Result<ProjectionRecord, BytesError> {
-    let mut reader = versioned(value)?;
+    let mut reader = Reader::new(value);
+    let record_version = reader.byte()?;
+    if !(1..=RECORD_VERSION).contains(&record_version) {
+        return Err(BytesError::Value("entry version"));
+    }
     let generation = Generation(reader.count()?.try_into().map_err(|_| BytesError::Value("generation"))?);
     let version = Version(reader.count()?);
     let listed_after = Version(reader.count()?);
@@ -275,7 +281,7 @@ pub fn read_record(value: &[u8], plan: PlanRecord) -> Result<ProjectionRecord, B
         dead_letters: reader.count()?,
     };
     let sinks: Result<Vec<_>, BytesError> =
-        (0..reader.elements()?).map(|_| Ok((reader.str()?.into(), read_sink(&mut reader)?))).collect();
+        (0..reader.elements()?).map(|_| Ok((reader.str()?.into(), read_sink(&mut reader, record_version)?))).collect();
     let sinks = sinks?;
     let next_offsets: Result<Vec<_>, BytesError> =
         (0..reader.elements()?).map(|_| Ok((read_partition(&mut reader)?, read_next_offset(&mut reader)?))).collect();
@@ -285,10 +291,11 @@ pub fn read_record(value: &[u8], plan: PlanRecord) -> Result<ProjectionRecord, B
     Ok(ProjectionRecord { state, listed_after, unlisted_tombstones, dead_letters })
 }
 
-fn read_sink(reader: &mut Reader<'_>) -> Result<SinkRecord, BytesError> {
+fn read_sink(reader: &mut Reader<'_>, record_version: u8) -> Result<SinkRecord, BytesError> {
     let settled = Version(reader.count()?);
     let target = reader.option(|reader| reader.array().map(|id| TargetId(u128::from_be_bytes(id))))?;
-    Ok(SinkRecord { settled, target, beat: reader.count()? })
+    let beat = if record_version == 1 { 0 } else { reader.count()? };
+    Ok(SinkRecord { settled, target, beat })
 }
 
 pub fn put_plan(plan: &PlanRecord) -> Vec<u8> {
