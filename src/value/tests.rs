@@ -99,13 +99,13 @@ proptest! {
         let ours = date::parse(&text);
         prop_assert_eq!(ours, theirs.map(|theirs| micros_of(theirs.at(0, 0, 0, 0)).div_euclid(86_400_000_000) as i32));
         if let Some(days) = ours {
-            prop_assert_eq!(printed(days, |days, out| date::write(days, out)), theirs.unwrap().to_string());
+            prop_assert_eq!(printed(days, date::write), theirs.unwrap().to_string());
         }
     }
 
     #[test]
     fn timestamps_are_printed_alike(micros in any_timestamp()) {
-        let text = printed(micros, |micros, out| timestamp::write(micros, out));
+        let text = printed(micros, timestamp::write);
         prop_assert_eq!(&text, &format!("{}Z", civil(micros)));
         prop_assert_eq!(timestamp::parse(&text), Some(micros));
     }
@@ -141,7 +141,7 @@ proptest! {
 
     #[test]
     fn durations_are_printed_alike(micros in any_duration()) {
-        let text = printed(micros, |micros, out| duration::write(micros, out));
+        let text = printed(micros, duration::write);
         prop_assert_eq!(&text, &SignedDuration::from_micros(micros).to_string());
         prop_assert_eq!(duration::parse(&text), Some(micros));
     }

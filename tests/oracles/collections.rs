@@ -277,7 +277,7 @@ fn items_alone(row: &mut Shown<()>, items: &[Item], n: i64) -> Plain<()> {
     row.set("skus", array(items.iter().map(|item| text(&item.sku))));
     let mut dear = Vec::new();
     for item in items {
-        if item.worth()? > BigDecimal::from(10) {
+        if item.worth()? > 10 {
             dear.push(format!("{{\"sku\":{},\"qty\":\"{}\"}}", text(&item.sku), item.qty));
         }
     }

@@ -146,8 +146,8 @@ pub fn boolean(raw: &str) -> Plain<bool> {
 
 pub fn list<T>(raw: &str, read: impl Fn(&str) -> Plain<T>) -> Plain<Vec<T>> {
     let Ok(items) = serde_json::from_str::<Vec<Box<RawValue>>>(raw) else { return decode("R0103") };
-    let one = |item: &Box<RawValue>| if item.get() == "null" { decode("R0108") } else { read(item.get()) };
-    items.iter().map(one).collect()
+    let one = |item: &str| if item == "null" { decode("R0108") } else { read(item) };
+    items.iter().map(|item| one(item.get())).collect()
 }
 
 /// The members of an object, the last of equal names; `None` where a value is null.

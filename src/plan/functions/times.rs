@@ -50,7 +50,7 @@ fn moved(time: DateTime, micros: i128) -> Option<i64> {
 /// A time of theirs as ours, if it is in our range.
 fn ours(time: DateTime) -> Option<i64> {
     let micros = time.duration_since(epoch()).as_nanos().div_euclid(1000);
-    (0..=9999).contains(&time.year()).then(|| micros as i64)
+    (0..=9999).contains(&time.year()).then_some(micros as i64)
 }
 
 fn in_i64(value: i128) -> Option<i64> {
@@ -171,7 +171,7 @@ proptest! {
         let cut = |step: i64| time::truncated(&Value::Timestamp(t), &Value::Duration(step));
         let theirs = i128::from(t) - if d > 0 { i128::from(t).rem_euclid(i128::from(d)) } else { 0 };
         let known = d > 0 && (i128::from(timestamp::MIN)..=i128::from(timestamp::MAX)).contains(&theirs);
-        prop_assert_eq!(cut(d), known.then(|| Value::Timestamp(theirs as i64)));
+        prop_assert_eq!(cut(d), known.then_some(Value::Timestamp(theirs as i64)));
         for (unit, step) in [
             (Unit::Second, timestamp::SECOND),
             (Unit::Minute, duration::MINUTE),
