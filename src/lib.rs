@@ -39,6 +39,9 @@
 //! - Kafka is a word of `sources` and `control`; the fold path does not know it.
 //! - No input panics: not a `.proj` file, not a record, not a configuration.
 
+#[macro_use]
+mod mutants;
+
 pub mod control;
 pub mod decode;
 pub mod event;

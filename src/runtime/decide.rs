@@ -128,7 +128,7 @@ pub(crate) struct Us {
 /// Whether the holder of a claim may be alive beside us. Who held it from our own directory is not: its lock is ours.
 pub(crate) fn may_be_alive(claim: &Claim, us: &Us) -> bool {
     let ours = claim.process == us.process || (claim.store == us.store && claim.place == us.place);
-    claim.process != ProcessId::NOBODY && !ours
+    claim.process != ProcessId::NOBODY && !ours && !mutant!(ClaimNotWatched)
 }
 
 /// How a target is gone on with.
@@ -154,7 +154,7 @@ pub(crate) fn decide_target(stored: SinkRecord, synced: Version, claim: Option<&
     // What was published since the last beat only our own directory knows, or a holder who gave the claim up.
     let exact = claim.place == us.place || claim.process == ProcessId::NOBODY;
     let as_we_left_it = claim.beat >= stored.beat && claim.published <= synced && exact;
-    let same = claim.store == us.store && stored.target == Some(claim.target);
+    let same = claim.store == us.store && (stored.target == Some(claim.target) || mutant!(TargetIdIgnored));
     if claim.process == us.process || (same && claim.epoch <= synced.epoch() && as_we_left_it) {
         Target::GoOn
     } else {

@@ -69,6 +69,10 @@ pub(crate) fn prepare(request: &PublishRequest) -> Result<Prepared, StoreError> 
     let mut prepared = Prepared { writes, known: Vec::new(), deleted: Vec::new(), walked_to };
     let mut scratch = Scratch::default();
     for (key, stored) in rows {
+        if mutant!(DeleteNotSent) && stored.as_ref().is_none_or(|stored| stored.row.is_none()) {
+            prepared.known.push((key, Outcome::Ok));
+            continue;
+        }
         match body(request, &key, stored, &mut scratch) {
             Ok(body) => {
                 if matches!(body, DocumentBody::Delete) {
@@ -94,7 +98,7 @@ fn body(
     let Some(bytes) = stored.and_then(|stored| stored.row) else { return Ok(DocumentBody::Delete) };
     let row = rows::decode(&bytes, &projection.state).map_err(|error| error.to_string())?;
     let fault = |fault: Box<Fault>| fault.to_string();
-    if !eval::member(sink, projection, key, &row, scratch).map_err(fault)? {
+    if !eval::member(sink, projection, key, &row, scratch).map_err(fault)? && !mutant!(MembershipIgnored) {
         return Ok(DocumentBody::Delete);
     }
     let mut document = Vec::new();
@@ -115,6 +119,9 @@ fn find(request: &PublishRequest) -> Result<Found, StoreError> {
             let mut looked_at = 0;
             snapshot.rows(*generation, "", after.as_deref(), &mut |key, row| {
                 looked_at += 1;
+                if mutant!(WalkSkipsRow) && looked_at == 1 && after.is_some() {
+                    return ControlFlow::Continue(());
+                }
                 let key: Arc<str> = key.into();
                 if row.changed > *floor {
                     found.rows.push((key.clone(), Some(row)));
@@ -185,7 +192,7 @@ pub(crate) async fn publish(mut request: PublishRequest, sink: Arc<dyn DocumentS
 pub(crate) fn deadline(now: Instant, until: Option<Instant>) -> Option<Instant> {
     let deadline = now + REQUEST_TIMEOUT;
     match until {
-        Some(until) if until <= now => None,
+        Some(until) if until <= now && !mutant!(StaleSender) => None,
         Some(until) => Some(deadline.min(until)),
         None => Some(deadline),
     }

@@ -196,7 +196,9 @@ impl Content {
         rows.settle(record::settled_by_all(batch), &mut record);
         rows.put(batch);
         if !batch.rows.is_empty() {
-            if batch.keep_changes {
+            if mutant!(ListsNotKept) {
+                rows.lists.insert(batch.version, Vec::new());
+            } else if batch.keep_changes {
                 rows.lists.insert(batch.version, batch.rows.iter().map(|change| change.key.clone()).collect());
             } else {
                 record.listed_after = batch.version;
@@ -219,7 +221,7 @@ impl Content {
 impl Rows {
     fn put(&mut self, batch: &CheckpointBatch) {
         for change in &batch.rows {
-            if change.row.is_none() && !batch.keep_changes {
+            if change.row.is_none() && (!batch.keep_changes || mutant!(TombstoneDropped)) {
                 self.rows.remove(&change.key);
                 continue;
             }

@@ -24,6 +24,9 @@ impl Core {
     }
 
     fn next_epoch(&self) -> Option<Version> {
+        if mutant!(EpochNotRaised) && self.synced > Version(0) {
+            return Some(self.synced.next_checkpoint());
+        }
         self.synced.max(self.epoch_floor.first_version()).next_epoch()
     }
 
@@ -87,7 +90,9 @@ impl Core {
         let moved = |(sink, record): &&(usize, SinkRecord)| self.owed[*sink].persisted != *record || !self.begun;
         let sinks_moved = sinks.iter().filter(moved).map(|(sink, record)| (self.owed[*sink].name.clone(), *record));
         let moved = self.partitions.iter().filter(|p| p.folded != p.synced || p.unsaved);
-        let next_offsets = moved.map(|p| (p.partition.clone(), p.folded)).collect();
+        let wrong = i64::from(mutant!(OffsetTooHigh)) - i64::from(mutant!(OffsetTooLow));
+        let next = |p: &Partition| NextOffset { offset: Offset(p.folded.offset.0 + wrong), ..p.folded };
+        let next_offsets = moved.map(|p| (p.partition.clone(), next(p))).collect();
         self.partitions.iter_mut().for_each(|p| (p.cut, p.unsaved) = (p.folded, false));
         let mut dead_letters = std::mem::take(&mut self.fold_letters);
         dead_letters.extend(self.sink_letters.iter().cloned());
@@ -99,7 +104,7 @@ impl Core {
             version,
             rows: Vec::new(),
             next_offsets,
-            sinks: sinks_moved.collect(),
+            sinks: sinks_moved.filter(|_| !mutant!(SettledNotSaved)).collect(),
             gone_sinks: std::mem::take(&mut self.facts.gone_sinks),
             keep_changes: !sinks.is_empty(),
             settled_by_all: sinks.iter().map(|(_, record)| record.settled).min().unwrap_or(self.synced),
@@ -144,7 +149,7 @@ impl Core {
             self.last_change = version;
             let owed = self.owed.iter_mut().filter(|owed| !owed.traits.view);
             owed.for_each(|owed| owed.owe(&checkpoint.keys, version));
-            if self.owed.iter().any(|owed| owed.traits.view) {
+            if self.owed.iter().any(|owed| owed.traits.view) && !mutant!(ViewNotShown) {
                 actions.push(Action::Show { version, keys: checkpoint.keys });
             }
         }

@@ -19,15 +19,21 @@ impl Core {
             let owed = &mut self.owed[sink];
             owed.foreign.take_if(|foreign| *foreign < self.synced);
             if let Some(work) = owed.next_work(now) {
-                owed.sent_version = self.synced;
-                actions.push(Action::Publish { sink, version: self.synced, work, until });
+                let version = match &self.checkpoint {
+                    Some(checkpoint) if mutant!(PublishBeforeSync) => checkpoint.version,
+                    _ if mutant!(VersionOfLastChange) => self.last_change,
+                    _ => self.synced,
+                };
+                owed.sent_version = version;
+                actions.push(Action::Publish { sink, version, work, until });
             }
         }
     }
 
     /// Nothing is sent before this start's epoch is synced and the target's claim is ours in it.
     pub(super) fn may_send(&self, sink: usize, now: Instant) -> bool {
-        self.begun && self.holds[sink].as_ref().is_none_or(|hold| hold.may_send(now, self.synced))
+        let held = |hold: &Hold| mutant!(PublishBeforeClaim) || hold.may_send(now, self.synced);
+        self.begun && self.holds[sink].as_ref().is_none_or(held)
     }
 
     pub(super) fn answered(&mut self, now: Instant, answer: Answer, actions: &mut Vec<Action>) {
@@ -35,7 +41,7 @@ impl Core {
         let owed = &mut self.owed[sink_index];
         let was_stopped = owed.stopped;
         let given_up = owed.answer(now, answer, &mut self.jitter);
-        if !owed.is_refilled() {
+        if !owed.is_refilled() || mutant!(FilledTooEarly) {
             let held = self.holds[sink_index].as_ref().and_then(Hold::target);
             owed.target = held.or(owed.target);
         }

@@ -175,7 +175,9 @@ impl Hold {
     /// Until when something may be sent on the last confirmed move; `None` where nobody else can be.
     pub fn fresh_until(&self) -> Option<Instant> {
         match &self.state {
-            State::Held { confirmed, .. } if self.shared => Some(*confirmed + BEAT * FRESH_BEATS),
+            State::Held { confirmed, .. } if self.shared && !mutant!(StaleClaim) => {
+                Some(*confirmed + BEAT * FRESH_BEATS)
+            }
             _ => None,
         }
     }
@@ -264,7 +266,7 @@ impl Hold {
     }
 
     fn next_beat(&mut self, from: u64) -> u64 {
-        self.tried = self.tried.max(from) + 1;
+        self.tried = if mutant!(SameBeat) { from } else { self.tried.max(from) } + 1;
         self.tried
     }
 
@@ -311,7 +313,7 @@ impl Hold {
             return Turn::Nothing;
         };
         match watched {
-            Some((before, _)) if !before.is_same_move(&claim) => self.lose(&claim),
+            Some((before, _)) if !before.is_same_move(&claim) && !mutant!(ClaimNotCompared) => self.lose(&claim),
             Some((_, since)) if now >= since + BEAT * STILL_BEATS => {
                 self.state = State::Seen { claim: found, decided: None };
                 Turn::Nothing

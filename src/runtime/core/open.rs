@@ -75,7 +75,7 @@ impl OpenKeys {
     /// Closes a key, if it has not changed since the version it was answered for.
     pub fn close(&mut self, key: &str, answered: Version) {
         if let Some(open) = self.keys.get(key)
-            && open.changed <= answered
+            && (open.changed <= answered || mutant!(OlderAnswerCloses))
         {
             let changed = open.changed;
             self.keys.remove(key);

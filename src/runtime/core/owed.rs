@@ -215,7 +215,7 @@ impl Owed {
         }
         match &self.walk {
             // What lies ahead of a walk is found by it; of a step under way nobody knows yet how far it goes.
-            Some(walk) if self.sent != Sent::Rows => {
+            Some(walk) if self.sent != Sent::Rows || mutant!(StepCovers) => {
                 let after = walk.after.clone();
                 let passed = |key: &&Arc<str>| after.as_ref().is_some_and(|after| *key <= after);
                 keys.iter().filter(passed).for_each(|key| self.open.open(key, changed));
@@ -240,7 +240,7 @@ impl Owed {
         self.walk = Some(Walk { after: None, floor: Version(0) });
         (self.base, self.base_beat) = (Version(0), 0);
         self.open.clear();
-        self.fill = Fill::Quiet;
+        self.fill = if mutant!(QuietSpeaks) { Fill::Walking } else { Fill::Quiet };
         self.target = None;
         if self.sent != Sent::Nothing {
             self.sent = Sent::Stale;
@@ -297,7 +297,7 @@ impl Owed {
     pub fn settled(&self, synced: Version) -> Version {
         match self.open.oldest() {
             _ if self.walk.is_some() || self.is_refilled() => self.base,
-            Some(oldest) => Version(oldest.0 - 1),
+            Some(oldest) => Version(oldest.0 - u64::from(!mutant!(SettleNewer))),
             None => synced,
         }
     }
@@ -381,7 +381,8 @@ impl Owed {
         let mut given_up = Vec::new();
         let Answer { version, outcomes, deleted, walked_to, .. } = answer;
         for (key, outcome) in outcomes {
-            let late = self.late_until.filter(|until| *until > now && deleted.contains(&key));
+            let late =
+                self.late_until.filter(|until| *until > now && deleted.contains(&key) && !mutant!(LateDeleteSettled));
             self.answered(now, sent, (key, version), (outcome, late), jitter, &mut given_up);
         }
         if !self.stopped {
@@ -409,6 +410,7 @@ impl Owed {
                 }
             }
             (Outcome::Ok | Outcome::Duplicate, None) => self.open.close(&key, version),
+            (Outcome::Retry { .. }, _) if mutant!(RetryCloses) => self.open.close(&key, version),
             (Outcome::Retry { reason } | Outcome::Unanswered { reason }, _) => {
                 self.reopen(sent, &key);
                 match self.retry(now, &key, jitter) {
@@ -442,15 +444,15 @@ impl Owed {
 
     fn walked(&mut self, sent: Sent, to: Option<Arc<str>>) {
         match (sent, to, &mut self.walk) {
-            (Sent::Rows, Some(to), Some(walk)) => walk.after = Some(to),
+            (Sent::Rows, Some(to), Some(walk)) if !mutant!(WalkEndsEarly) => walk.after = Some(to),
             (Sent::Rows, _, walk) => {
                 *walk = None;
                 if self.fill == Fill::Walking {
-                    self.fill = Fill::Sweeping { after: None };
+                    self.fill = if mutant!(NoSweep) { Fill::Done } else { Fill::Sweeping { after: None } };
                 }
             }
-            (Sent::Sweep, Some(to), _) => self.fill = Fill::Sweeping { after: Some(to) },
-            (Sent::Sweep, None, _) => self.fill = Fill::Done,
+            (Sent::Sweep, Some(to), _) if !mutant!(SweepEndsEarly) => self.fill = Fill::Sweeping { after: Some(to) },
+            (Sent::Sweep, ..) => self.fill = Fill::Done,
             _ => {}
         }
     }

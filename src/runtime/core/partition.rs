@@ -69,6 +69,7 @@ impl Partition {
     /// Where a record must lie to be folded: from here on, and below the end if there is one. `None`: nowhere.
     pub fn admits(&self) -> Option<(Offset, Offset)> {
         match &self.reading {
+            Reading::Open if mutant!(RedeliveredFolded) => Some((Offset(0), Offset(i64::MAX))),
             Reading::Open => Some((self.folded.offset, Offset(i64::MAX))),
             Reading::UpTo { at, .. } => Some((self.folded.offset, *at)),
             Reading::Held { .. } | Reading::Stopped { .. } => None,

@@ -60,7 +60,9 @@ impl Core {
             }
             Target::First | Target::Refill => self.refill(sink),
         };
-        if let Some(claim) = claim.filter(|claim| claim.process != self.facts.us.process) {
+        if let Some(claim) =
+            claim.filter(|claim| claim.process != self.facts.us.process && !mutant!(ClaimsEpochIgnored))
+        {
             self.epoch_floor = self.epoch_floor.max(claim.epoch);
         }
         self.holds[sink].as_mut().expect("it was just seen").decide(how);
@@ -115,7 +117,8 @@ impl Core {
             Turn::Nothing => {}
             Turn::Taken => self.owed[sink].taken(now, self.synced),
             Turn::Forgot => {
-                let how = self.refill(sink);
+                let target = self.owed[sink].target.filter(|_| mutant!(ForgottenTarget));
+                let how = target.map_or_else(|| self.refill(sink), Taking::Renamed);
                 self.holds[sink].as_mut().expect("its claim was moved").decide(how);
             }
             Turn::Lost(why) if self.started => {

@@ -67,6 +67,10 @@ impl Core {
             Input::Folded(folded) => self.folded(folded, &mut actions),
             Input::Frozen(keys) => self.frozen(keys, &mut actions),
             Input::Synced(version) => self.synced(now, version, &mut actions),
+            Input::CommitFailed(_) if mutant!(FailedCommitIgnored) => {
+                let version = self.checkpoint.as_ref().map_or(self.synced, |checkpoint| checkpoint.version);
+                self.synced(now, version, &mut actions);
+            }
             Input::CommitFailed(why) => self.end(Ended::Faulted(why), &mut actions),
             Input::Answer(answer) => self.answered(now, answer, &mut actions),
             Input::ClaimRead { sink, result } => {
@@ -209,7 +213,7 @@ impl Core {
 
     /// Reads a partition that had stopped again. Batches that were read before may lack what was refused meanwhile.
     fn reread(&mut self, actions: &mut Vec<Action>) {
-        self.rewinds += 1;
+        self.rewinds += u32::from(!mutant!(SkipReadsOn));
         actions.push(Action::Reread { rewinds: self.rewinds, starts: self.starts() });
     }
 
@@ -280,7 +284,8 @@ impl Core {
     }
 
     fn admit(&mut self, rewinds: u32, inputs: &[TopicPartition]) -> Action {
-        if rewinds != self.rewinds || self.rewind_wanted || self.phase != Phase::Running {
+        if (rewinds != self.rewinds && !mutant!(StaleBatchFolded)) || self.rewind_wanted || self.phase != Phase::Running
+        {
             return Action::Discard;
         }
         for input in &inputs[self.by_input.len().min(inputs.len())..] {
@@ -304,7 +309,8 @@ impl Core {
             }
         }
         for (input, position) in folded.positions {
-            let Some(partition) = self.of_input(input) else { continue };
+            let passes = folded.counts.folded > 0 || !mutant!(FilteredNotPassed);
+            let Some(partition) = self.of_input(input).filter(|_| passes) else { continue };
             if let Some(why) = partition.passed(position) {
                 report_stop(partition, why, actions);
             }
@@ -331,6 +337,7 @@ impl Core {
         if let Some(partition) = self.of_input(input)
             && partition.admits().is_some_and(|(_, to)| at < to)
         {
+            let at = Offset(at.0 + i64::from(mutant!(StopsOneLater)));
             partition.reading = Reading::UpTo { at, why, at_event: true };
         }
     }
@@ -342,12 +349,18 @@ impl Core {
         }
         self.rewind_wanted = false;
         self.rewinds += 1;
-        self.fold_counters = self.fold_counters_synced;
-        self.fold_letters.clear();
+        if !mutant!(CountersNotRewound) {
+            self.fold_counters = self.fold_counters_synced;
+        }
+        if !mutant!(LettersNotRewound) {
+            self.fold_letters.clear();
+        }
         self.dirty_rows = 0;
         self.dirty_bytes = 0;
         for partition in &mut self.partitions {
-            partition.rewind();
+            if !mutant!(RewindForgetsNothing) {
+                partition.rewind();
+            }
             if let Some(why) = partition.stop_when_reached() {
                 report_stop(partition, why, actions);
             }
@@ -418,7 +431,7 @@ impl Core {
             }
             return;
         }
-        let settled = self.owed.iter().all(|owed| owed.stopped || owed.is_clear());
+        let settled = self.owed.iter().all(|owed| owed.stopped || owed.is_clear() || mutant!(EndsTooEarly));
         let ended = match self.phase {
             Phase::Stopping { until } if settled || now >= until => Ended::Stopped,
             Phase::Running if settled => self.first_trouble().map_or(Ended::CaughtUp, Ended::Faulted),

@@ -266,7 +266,9 @@ impl Shard {
     /// The checkpoint in flight is synced: its rows may leave memory.
     pub fn release(&mut self) {
         for place in self.written.drain(..) {
-            self.rows[place as usize].as_mut().expect("written rows stay").written = false;
+            if let Some(row) = self.rows[place as usize].as_mut() {
+                row.written = false;
+            }
         }
     }
 
@@ -296,7 +298,7 @@ impl Shard {
             steps -= 1;
             self.hand = (self.hand + 1) % self.rows.len();
             let Some(hot) = &mut self.rows[self.hand] else { continue };
-            if hot.dirty || hot.written {
+            if hot.dirty || (hot.written && !mutant!(WrittenRowEvicted)) {
                 continue;
             }
             if std::mem::take(&mut hot.used) {

@@ -121,8 +121,12 @@ impl World {
 
     // Disks.
 
-    fn is_free(&self, disk: usize) -> bool {
-        self.processes.iter().all(|process| process.disk != disk)
+    /// Ends what runs on a disk.
+    fn free(&mut self, disk: usize) {
+        while let Some(index) = self.processes.iter().position(|process| process.disk == disk) {
+            self.say(|world| format!("{} is killed", world.name(index)));
+            self.remove(index);
+        }
     }
 
     fn copy_disk(&mut self, arg: u32) {
@@ -147,12 +151,11 @@ impl World {
     }
 
     fn put_disk_back(&mut self, arg: u32) {
-        self.bury();
         let disk = arg as usize % self.disks.len();
-        if self.is_free(disk)
-            && !self.forgetful
+        if !self.forgetful
             && let Some((saved, anew)) = self.disks[disk].saved.clone()
         {
+            self.free(disk);
             self.saw(Seen::PutDiskBack);
             self.say(|_| format!("disk {disk} becomes what it was"));
             let known = Disk { store: Arc::new(saved.crash()), anew, saved: Some((saved, anew)), replaced: true };
@@ -162,9 +165,9 @@ impl World {
     }
 
     fn lose_disk(&mut self, arg: u32) {
-        self.bury();
         let disk = arg as usize % self.disks.len();
-        if self.is_free(disk) && !self.forgetful {
+        if !self.forgetful {
+            self.free(disk);
             self.saw(Seen::LoseDisk);
             self.say(|_| format!("disk {disk} is lost; there is an empty one"));
             let store = self.new_store();

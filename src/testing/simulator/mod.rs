@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use laws::Broken;
 use report::Counts;
 use run::run;
 use schedule::Schedule;
@@ -44,12 +45,12 @@ fn number(name: &str) -> Option<u64> {
 #[derive(Default)]
 struct Explored {
     counts: Counts,
-    /// The lowest seed that broke a law.
-    broken: Option<u64>,
+    /// The lowest seed that broke a law, and which.
+    broken: Option<(u64, Broken)>,
 }
 
-/// Runs the schedules of these seeds on every core, until one breaks a law.
-fn explore(first: u64, count: u64) -> Explored {
+/// Runs the schedules of these seeds on every core, until one breaks a law. Each thread is made ready first.
+fn explore(first: u64, count: u64, ready: impl Fn() + Sync) -> Explored {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, explored) = (AtomicU64::new(0), Mutex::new(Explored::default()));
     let began = Instant::now();
@@ -57,6 +58,7 @@ fn explore(first: u64, count: u64) -> Explored {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                ready();
                 let mut counts = Counts::default();
                 loop {
                     let done = next.fetch_add(1, Ordering::Relaxed);
@@ -65,11 +67,12 @@ fn explore(first: u64, count: u64) -> Explored {
                     }
                     let outcome = run(&Schedule::draw(first + done), false);
                     counts.add_all(&outcome.counts);
-                    if outcome.broken.is_some() {
+                    if let Some(broken) = outcome.broken {
                         next.store(count, Ordering::Relaxed);
                         let mut explored = explored.lock().unwrap_or_else(PoisonError::into_inner);
-                        let lowest = explored.broken.map_or(first + done, |seed| seed.min(first + done));
-                        explored.broken = Some(lowest);
+                        if explored.broken.as_ref().is_none_or(|(seed, _)| first + done < *seed) {
+                            explored.broken = Some((first + done, broken));
+                        }
                     }
                     say_progress(&said, began, done, count);
                 }
@@ -129,14 +132,45 @@ fn explain(seed: u64) -> String {
     )
 }
 
+/// Each mistake is found within a minute.
+#[cfg(feature = "mutants")]
+#[test]
+fn mutants_are_found() {
+    use crate::mutants::{MUTANTS, turn_on};
+    const SEARCH_MAX: u64 = 60_000;
+    let chosen = std::env::var("PROJECTOR_MUTANT").ok();
+    let began = Instant::now();
+    let mut missed = Vec::new();
+    for (mutant, words) in MUTANTS {
+        let name = format!("{mutant:?}");
+        if chosen.as_ref().is_some_and(|chosen| *chosen != name) {
+            continue;
+        }
+        let since = Instant::now();
+        let explored = explore(1, SEARCH_MAX, || turn_on(Some(*mutant)));
+        let seconds = since.elapsed().as_secs_f64();
+        match explored.broken {
+            Some((seed, broken)) => {
+                println!("{name:<22} {seed:>6} {seconds:>6.1} s  {:<22} {words}", format!("{:?}", broken.law))
+            }
+            None => {
+                println!("{name:<22}      - {seconds:>6.1} s  {:<22} {words}", "not found");
+                missed.push(name);
+            }
+        }
+    }
+    println!("{} mistakes, {:.0} s", MUTANTS.len(), began.elapsed().as_secs_f64());
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
 #[test]
 fn no_schedule_breaks_a_law() {
     let seed = number("PROJECTOR_SEED");
     let first = seed.unwrap_or(1);
     let count = number("PROJECTOR_SCHEDULES").unwrap_or(if seed.is_some() { 1 } else { SCHEDULES });
     let began = Instant::now();
-    let explored = explore(first, count);
-    if let Some(seed) = explored.broken {
+    let explored = explore(first, count, || ());
+    if let Some((seed, _)) = explored.broken {
         panic!("{}", explain(seed));
     }
     let seconds = began.elapsed().as_secs_f64();

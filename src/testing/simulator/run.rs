@@ -15,6 +15,8 @@ use super::world::World;
 /// How much time, and how many steps, calm may take until everything rests.
 const CALM_MAX: Duration = Duration::from_secs(400);
 const CALM_STEPS_MAX: u32 = 20_000;
+/// By when a process has noticed what was done to its targets.
+const NOTICED: Duration = Duration::from_secs(15);
 /// How much of calm a trace shows.
 const TOLD: Duration = Duration::from_secs(60);
 /// How long rest is watched.
@@ -70,6 +72,7 @@ fn calm(world: &mut World) -> Result<(), Broken> {
     world.leave_one(&mut random);
     let until = world.now + CALM_MAX;
     let told_until = world.now + TOLD;
+    let noticed = world.now + NOTICED;
     let mut rests_since = None;
     let mut last = None;
     for _ in 0..CALM_STEPS_MAX {
@@ -86,7 +89,10 @@ fn calm(world: &mut World) -> Result<(), Broken> {
                 }
             }
             Err(broken) => {
-                if rests_since.is_some() || world.now > until {
+                // A target that forgot is noticed at the next beat; what rested until then rests no more.
+                if world.now < noticed {
+                    rests_since = None;
+                } else if rests_since.is_some() || world.now > until {
                     return Err(broken.clone());
                 }
             }

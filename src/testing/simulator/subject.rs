@@ -56,12 +56,12 @@ pub(super) fn event(setup: &Setup, partitions: i32, random: &mut Random, number:
     };
     let note = Some(format!("n{number}"));
     let given = match random.below(100) {
-        0..=11 => Given::Closed { account },
-        12..=14 => Given::Malformed,
-        15..=24 => Given::Unwanted,
-        25..=26 => Given::Deposited { account, amount: i64::MAX, note },
-        27..=29 => Given::Deposited { account, amount: 0, note },
-        30..=32 => Given::Deposited { account, amount: 13, note },
+        0..=17 => Given::Closed { account },
+        18..=19 => Given::Malformed,
+        20..=26 => Given::Unwanted,
+        27..=28 => Given::Deposited { account, amount: i64::MAX, note },
+        29..=31 => Given::Deposited { account, amount: 0, note },
+        32..=34 => Given::Deposited { account, amount: 13, note },
         _ => Given::Deposited { account, amount: random.below(41) as i64 - 15, note },
     };
     (partition, given)

@@ -132,6 +132,8 @@ impl Target {
         }
         if let Some(there) = self.claim.filter(|there| there.process != to.process)
             && there.process != ProcessId::NOBODY
+            // Who is let in by a lock need not watch.
+            && !self.raises
             && (there.store, there.place) != (to.store, to.place)
             && self.moved_at.get(&there.process).is_some_and(|at| now < *at + BEAT * 3)
         {
