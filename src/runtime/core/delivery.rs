@@ -152,11 +152,12 @@ fn shown_partition(partition: &Partition) -> PartitionStatus {
 fn shown_sink(owed: &Owed, hold: &Option<Hold>, synced: Version) -> SinkStatus {
     let waits = || hold.as_ref()?.waits_for();
     let quiet = || owed.is_quiet().then(|| "it is filled anew once the log is folded to its end".to_owned());
+    let fills = owed.is_refilled() || (owed.traits.volatile && owed.walks());
     SinkStatus {
         name: owed.name.clone(),
         settled: owed.settled(synced),
         owed: owed.keys(),
-        filled: !(owed.traits.volatile && owed.walks()) && !owed.is_refilled(),
+        filled: !fills,
         trouble: owed.trouble.clone().or_else(waits).or_else(quiet),
         stopped: owed.stopped,
     }

@@ -27,7 +27,7 @@ impl Core {
         self.rebuilt = claimed && !self.facts.state_known;
         if self.rebuilt
             && !self.facts.accept_loss
-            && let Some(why) = found.iter().find_map(|facts| cannot_rebuild(facts))
+            && let Some(why) = found.iter().find_map(cannot_rebuild)
         {
             return self.end(Ended::Refused(why), actions);
         }

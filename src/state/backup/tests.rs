@@ -112,7 +112,7 @@ fn random_batch(dice: &mut Dice, generation: Generation, version: Version) -> Ch
         version,
         rows,
         next_offsets: vec![(partition(dice.roll(3) as i32), next)],
-        sinks: vec![("cosmos".into(), SinkRecord { settled, target, beat: dice.roll(9).into() })],
+        sinks: vec![("cosmos".into(), SinkRecord { settled, target, beat: dice.roll(9) })],
         gone_sinks: Vec::new(),
         keep_changes: true,
         settled_by_all: settled,
