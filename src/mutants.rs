@@ -75,7 +75,6 @@ mod list {
         QuietSpeaks "a target that is filled anew is written to while the log is folded",
         NoSweep "what a target had before is not swept away",
         SweepEndsEarly "a sweep ends after its first page",
-        FilledTooEarly "a target counts as filled before it is swept",
         LateDeleteSettled "a delete is settled while an older document can still arrive",
         EndsTooEarly "a run ends before its sinks have everything",
     }

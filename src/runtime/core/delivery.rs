@@ -41,7 +41,7 @@ impl Core {
         let owed = &mut self.owed[sink_index];
         let was_stopped = owed.stopped;
         let given_up = owed.answer(now, answer, &mut self.jitter);
-        if !owed.is_refilled() || mutant!(FilledTooEarly) {
+        if !owed.is_refilled() {
             let held = self.holds[sink_index].as_ref().and_then(Hold::target);
             owed.target = held.or(owed.target);
         }
