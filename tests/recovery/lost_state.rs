@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -34,20 +34,22 @@ const SINK: (&str, &str) = ("paid", "cosmos");
 const ACCOUNTS: usize = 12;
 const PARTITIONS: usize = 3;
 const ROUNDS: usize = 6;
+/// Payments before the first round: so many that folding them anew takes several checkpoints.
+const HISTORY: usize = 60_000;
 
 /// A log of payments, and what it comes to.
 struct Payments {
     folder: PathBuf,
+    files: Vec<File>,
     paid: BTreeMap<String, (i64, i64)>,
 }
 
 impl Payments {
     fn new(folder: &Path) -> Payments {
         fs::create_dir_all(folder).expect("a folder");
-        (0..PARTITIONS).for_each(|partition| {
-            fs::write(folder.join(format!("{partition}.jsonl")), "").expect("a file");
-        });
-        Payments { folder: folder.to_owned(), paid: BTreeMap::new() }
+        let file = |partition| File::create(folder.join(format!("{partition}.jsonl"))).expect("a file");
+        let files = (0..PARTITIONS).map(file).collect();
+        Payments { folder: folder.to_owned(), files, paid: BTreeMap::new() }
     }
 
     fn append(&mut self, number: usize, event: &str, cents: i64) {
@@ -55,9 +57,7 @@ impl Payments {
         let line = format!(
             r#"{{"key":"{account}","value":{{"account":"{account}","cents":{cents}}},"headers":{{"type":"{event}"}}}}"#
         );
-        let path = self.folder.join(format!("{}.jsonl", number % PARTITIONS));
-        let mut file = OpenOptions::new().append(true).open(path).expect("a file");
-        writeln!(file, "{line}").expect("the log can be written");
+        writeln!(self.files[number % PARTITIONS], "{line}").expect("the log can be written");
         if event == "Paid" {
             let paid = self.paid.entry(account).or_default();
             *paid = (paid.0 + cents, paid.1 + 1);
@@ -152,6 +152,7 @@ fn a_deleted_state_directory_is_never_seen_by_readers() {
         .expect("a file");
 
     let (done, reads, stepped_back) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(Vec::new()));
+    payments.pay(&mut random, HISTORY);
     std::thread::scope(|scope| {
         scope.spawn(|| poll(&site, &done, &reads, &stepped_back));
         let _end = EndPolling(&done); // also when something fails here
