@@ -37,10 +37,13 @@ pub(super) struct Target {
     /// Keys that were refused for good, until they are written again.
     pub refused: BTreeMap<Arc<str>, Version>,
     /// What each version of each key was, since the target was last wiped or restored.
-    bodies: HashMap<(Arc<str>, Version), Option<Arc<[u8]>>>,
+    bodies: HashMap<(Arc<str>, Version), Body>,
     /// The newest event that each document has shown.
     newest: BTreeMap<Arc<str>, u64>,
 }
+
+/// A document, or that there is none.
+type Body = Option<Arc<[u8]>>;
 
 impl Target {
     pub fn new(remembers: bool, raises: bool) -> Target {

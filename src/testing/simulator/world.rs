@@ -136,9 +136,10 @@ impl World {
     }
 
     pub fn say(&mut self, what: impl FnOnce(&World) -> String) {
-        if self.trace.is_some() && self.is_told {
-            let line = format!("{:>9.3}s  {}", (self.now - self.began).as_secs_f64(), what(self));
-            self.trace.as_mut().expect("it is there").push(line);
+        let told = self.trace.is_some() && self.is_told;
+        let line = told.then(|| format!("{:>9.3}s  {}", (self.now - self.began).as_secs_f64(), what(self)));
+        if let Some(trace) = &mut self.trace {
+            trace.extend(line);
         }
     }
 
