@@ -59,6 +59,20 @@ impl Reader {
         Ok(found.is_some_and(|found| last.is_some_and(|(_, hash)| hash != found)))
     }
 
+    /// What is to be opened and still is the log that was read. The log may have become another one since it was found, while
+    /// claims were watched: so it is compared once more, just before.
+    pub(super) fn proven(&mut self, now: Instant) -> Result<Vec<(TopicPartition, Offset)>, SourceError> {
+        let lasts = &self.lasts;
+        let known: Vec<_> = self.unopened.extract_if(.., |(unopened, _)| lasts.contains_key(unopened)).collect();
+        let mut proven = std::mem::take(&mut self.unopened);
+        for (partition, next) in known {
+            self.doubts.push(Doubt { partition, next, remade: false, since: now, look_at: now });
+        }
+        let settled = self.settle(now);
+        proven.append(&mut self.unopened);
+        settled.map(|()| proven.clone()).inspect_err(|_| self.unopened.append(&mut proven))
+    }
+
     /// Compares what is in doubt: the same log is opened again where it was, another one is lost.
     pub(super) fn settle(&mut self, now: Instant) -> Result<(), SourceError> {
         let mut index = 0;

@@ -221,10 +221,10 @@ impl Reader {
     }
 
     fn read_on(&mut self, now: Instant) -> Result<(), SourceError> {
-        self.settle(now)?;
-        if !self.unopened.is_empty() {
-            self.source.open(&self.unopened)?;
-            for (partition, start) in self.unopened.drain(..) {
+        let proven = self.proven(now)?;
+        if !proven.is_empty() {
+            self.source.open(&proven).inspect_err(|_| self.unopened.extend_from_slice(&proven))?;
+            for (partition, start) in proven {
                 self.open.retain(|(open, _)| *open != partition);
                 self.open.push((partition, start));
             }

@@ -9,6 +9,7 @@ use super::laws::Broken;
 use super::network::Trouble;
 use super::process::{Message, Process, process_id};
 use super::random::Random;
+use super::remade::hash_of;
 use super::report::Seen;
 use super::schedule::{Kind, Op};
 use super::subject::{self, COSMOS, SEARCH, SINKS, TOPIC};
@@ -48,6 +49,7 @@ impl World {
             Kind::Retry => self.tell_one(arg, Seen::Retry, |_| Some(Message::Retry)),
             Kind::Truncate => self.truncate(arg),
             Kind::AddPartition => self.add_partition(),
+            Kind::Remake => self.remake_topic(),
         }
         Ok(())
     }
@@ -281,7 +283,7 @@ impl World {
 
     /// Puts a copy back that is older than the last move of the claim: no other can be told from the target itself.
     fn put_target_back(&mut self, sink: usize) {
-        let claim = self.targets[sink].claim;
+        let claim = self.targets[sink].last_move;
         let moved = |saved: &Target| {
             let before = saved.claim.as_ref();
             before.is_none_or(|before| claim.as_ref().is_none_or(|claim| !claim.is_same_move(before)))
@@ -305,9 +307,14 @@ impl World {
             self.appended += 1;
             let partitions = self.given.len() as i32;
             let (partition, given) = subject::event(&self.setup, partitions, &mut random, self.appended);
-            let offset = self.log.append(TOPIC, partition, given.record(self.appended as i64));
+            let mut record = given.record(self.appended as i64);
+            // No two records are the same, so that each is known again.
+            record.headers.push((b"number".into(), self.appended.to_string().into_bytes()));
+            let hash = hash_of(&record);
+            let offset = self.log.append(TOPIC, partition, record);
             self.say(|_| format!("{partition}/{offset} is appended: {given:?}"));
             let partition = TopicPartition { topic: TOPIC.into(), partition };
+            self.hashes.entry(partition.clone()).or_default().push(hash);
             self.given.entry(partition).or_default().push(Some(given));
         }
         self.log_changes += 1;
@@ -334,7 +341,7 @@ impl World {
         let events = self.given.get_mut(&partition).expect("it is there");
         let idle = |index: &usize| events[*index].as_ref().is_some_and(subject::means_nothing);
         let idle: Vec<_> = (0..events.len()).filter(idle).collect();
-        if idle.is_empty() {
+        if idle.is_empty() || self.former.is_some() {
             return;
         }
         let offset = idle[(arg / 8) as usize % idle.len()];
@@ -353,7 +360,7 @@ impl World {
         let next =
             state.next_offsets.iter().find(|(known, _)| *known == partition).map_or(0, |(_, next)| next.offset.0);
         let beginning = self.beginnings.get(&partition).copied().unwrap_or(0);
-        if next > beginning {
+        if next > beginning && self.former.is_none() {
             let to = beginning + 1 + i64::from(arg / 8) % (next - beginning);
             self.log.truncate(&partition, Offset(to));
             self.log_changes += 1;

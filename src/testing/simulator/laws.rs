@@ -11,6 +11,7 @@ use crate::state::{ProjectionState, Snapshot, Store, rows};
 use crate::value::Value;
 
 use super::process::{Process, process_id};
+use super::remade;
 use super::subject::{self, CACHE, Expected, SINKS};
 use super::world::World;
 
@@ -65,7 +66,7 @@ impl Broken {
     }
 }
 
-fn hold(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
+pub(super) fn hold(law: Law, holds: bool, what: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken::new(law, what())) }
 }
 
@@ -90,6 +91,9 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
     if world.disks[process.disk].anew {
         // It may have begun where the log did.
         return Ok(());
+    }
+    if let Some(former) = &world.former {
+        return remade::folded_from_one_log(world, process, &*snapshot, &state, former);
     }
     let passed = |partition: &TopicPartition| {
         state.next_offsets.iter().find(|(known, _)| known == partition).map_or(0, |(_, next)| next.offset.0)
@@ -134,7 +138,7 @@ fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) ->
     Ok(())
 }
 
-fn rows_are_folded(world: &World, snapshot: &dyn Snapshot, expected: &Expected) -> Result<(), Broken> {
+pub(super) fn rows_are_folded(world: &World, snapshot: &dyn Snapshot, expected: &Expected) -> Result<(), Broken> {
     let found = stored_rows(world, snapshot);
     hold(Law::Rows, found == expected.accounts, || {
         format!("rows are {found:?}\n      and must be {:?}", expected.accounts)
@@ -210,7 +214,7 @@ fn everything_is_passed(
     })
 }
 
-fn target_holds_documents(world: &World, sink: usize, expected: &Expected) -> Result<(), Broken> {
+pub(super) fn target_holds_documents(world: &World, sink: usize, expected: &Expected) -> Result<(), Broken> {
     let target = &world.targets[sink];
     let name = &world.plan.projection.sinks[sink].name;
     let mut must: BTreeMap<Arc<str>, String> = BTreeMap::new();

@@ -13,6 +13,7 @@ mod laws;
 mod network;
 mod process;
 mod random;
+mod remade;
 mod report;
 mod run;
 mod schedule;

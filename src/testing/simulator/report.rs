@@ -39,6 +39,7 @@ seen! {
     Retry "retries",
     Truncated "truncated partitions",
     AddedPartition "added partitions",
+    Remade "topics made again",
 }
 
 /// How often each thing was seen.

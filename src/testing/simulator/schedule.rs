@@ -100,6 +100,8 @@ pub(super) enum Kind {
     Truncate,
     /// The topic gains a partition.
     AddPartition,
+    /// The topic is deleted and made again.
+    Remake,
 }
 
 /// Every kind but a step, with its greatest weight and whether it may be missing.
@@ -158,7 +160,12 @@ impl Schedule {
             });
             Op { kind: kind.expect("the weights are the sum").0, arg: random.next() as u32 }
         };
-        Schedule { setup, ops: (0..len).map(op).collect() }
+        let mut ops: Vec<Op> = (0..len).map(op).collect();
+        let mut random = Random::new(seed ^ 0xa9a1);
+        if random.below(8) == 0 {
+            ops.insert(random.below(len), Op { kind: Kind::Remake, arg: 0 });
+        }
+        Schedule { setup, ops }
     }
 }
 

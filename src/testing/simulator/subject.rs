@@ -124,7 +124,7 @@ pub(super) fn expected(world: &World, passed: impl Fn(&TopicPartition) -> i64) -
 
 impl Expected {
     /// Folds one event; false when its partition stops there.
-    fn pass(
+    pub fn pass(
         &mut self,
         setup: &Setup,
         partition: &TopicPartition,

@@ -28,6 +28,8 @@ pub(super) struct Target {
     takers: HashSet<(ProcessId, Epoch)>,
     /// When each process last moved it.
     moved_at: HashMap<ProcessId, Instant>,
+    /// As it was moved last, whatever became of it since.
+    pub last_move: Option<Claim>,
     /// Whether a delete leaves its version behind.
     pub remembers: bool,
     pub down: bool,
@@ -52,6 +54,7 @@ impl Target {
             raises,
             takers: HashSet::new(),
             moved_at: HashMap::new(),
+            last_move: None,
             remembers,
             down: false,
             strict: true,
@@ -146,6 +149,7 @@ impl Target {
         self.takers.insert((to.process, to.epoch));
         let published = self.claim.map_or(to.published, |there| there.published.max(to.published));
         self.claim = Some(Claim { published, ..to });
+        self.last_move = self.claim;
         Ok(ClaimMove::Moved)
     }
 
@@ -165,6 +169,7 @@ impl Target {
         *self = Target {
             takers: std::mem::take(&mut self.takers),
             moved_at: std::mem::take(&mut self.moved_at),
+            last_move: self.last_move,
             down: self.down,
             strict: self.strict,
             ..empty
@@ -176,6 +181,7 @@ impl Target {
         *self = Target {
             takers: std::mem::take(&mut self.takers),
             moved_at: std::mem::take(&mut self.moved_at),
+            last_move: self.last_move,
             down: self.down,
             strict: self.strict,
             ..saved

@@ -16,6 +16,7 @@ use crate::state::{MemoryStore, ProjectionState, Store};
 use super::laws::{self, Broken, Law};
 use super::network::{Answered, CLAIM_TIMEOUT, Network, Reply, Request, Trouble, What};
 use super::process::{Batch, Message, Process, process_id};
+use super::remade::Former;
 use super::report::{Counts, Seen};
 use super::schedule::Setup;
 use super::subject::{self, SINKS, TOPIC};
@@ -55,6 +56,10 @@ pub(super) struct World {
     pub log: MemoryLog,
     /// What was appended; `None` where it was compacted away.
     pub given: BTreeMap<TopicPartition, Vec<Option<Given>>>,
+    /// By which each record of it is known.
+    pub hashes: BTreeMap<TopicPartition, Vec<[u8; 16]>>,
+    /// What the topic held before it was made again.
+    pub former: Option<Former>,
     /// Where the log of a partition begins.
     pub beginnings: BTreeMap<TopicPartition, i64>,
     pub appended: u64,
@@ -98,6 +103,8 @@ impl World {
             began,
             log,
             given: (0..setup.partitions).map(partition).collect(),
+            hashes: BTreeMap::new(),
+            former: None,
             beginnings: BTreeMap::new(),
             appended: 0,
             log_changes: 0,
