@@ -154,7 +154,12 @@ pub(crate) async fn publish(mut request: PublishRequest, sink: Arc<dyn DocumentS
     let (index, version, until) = (request.sink, request.version, request.until);
     let mut swept_to = None;
     if let Work::Sweep { after, floor } = &request.work {
-        match sink.list("", after.as_deref(), WALK_ROWS_MAX).await {
+        let Some(deadline) = deadline(Instant::now(), until) else {
+            return unreadable(index, version, "the claim of the target is too old to send on".into());
+        };
+        let listing = tokio::time::timeout_at(deadline.into(), sink.list("", after.as_deref(), WALK_ROWS_MAX));
+        let listed = listing.await.unwrap_or_else(|_| Err(SinkError { reason: "the target did not answer".into() }));
+        match listed {
             Ok(page) => {
                 let (keys, next) = swept(&page, *floor);
                 (request.work, swept_to) = (Work::Keys(keys), next);

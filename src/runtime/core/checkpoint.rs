@@ -62,7 +62,7 @@ impl Core {
     }
 
     fn has_unsaved_offsets(&self) -> bool {
-        self.partitions.iter().any(|p| p.folded.offset != p.synced.offset)
+        self.partitions.iter().any(|p| p.folded.offset != p.synced.offset || p.unsaved)
     }
 
     /// A sink has answered more than a restart would know. Once it is past the last change, it stays so by itself.
@@ -86,6 +86,7 @@ impl Core {
     }
 
     fn begin_checkpoint(&mut self, now: Instant, version: Version) {
+        self.urgent = false;
         let sinks: Vec<_> = self.durable_sinks().map(|sink| (sink, self.sink_record(sink))).collect();
         let moved = |(sink, record): &&(usize, SinkRecord)| self.owed[*sink].persisted != *record || !self.begun;
         let sinks_moved = sinks.iter().filter(moved).map(|(sink, record)| (self.owed[*sink].name.clone(), *record));
@@ -136,7 +137,6 @@ impl Core {
     pub(super) fn synced(&mut self, now: Instant, version: Version, actions: &mut Vec<Action>) {
         let Some(checkpoint) = self.checkpoint.take_if(|checkpoint| checkpoint.version == version) else { return };
         self.begun = true;
-        self.urgent = false;
         self.synced = version;
         self.facts.plan = None;
         self.pace.synced(checkpoint.began, now);

@@ -41,7 +41,8 @@ impl Core {
         let owed = &mut self.owed[sink_index];
         let was_stopped = owed.stopped;
         let given_up = owed.answer(now, answer, &mut self.jitter);
-        if !owed.is_refilled() {
+        // What a sweep found and could not do yet is still of the filling.
+        if !owed.is_refilled() && owed.settled(self.synced) > Version(0) {
             let held = self.holds[sink_index].as_ref().and_then(Hold::target);
             owed.target = held.or(owed.target);
         }

@@ -235,6 +235,12 @@ impl Hold {
         !self.in_flight && !matches!(self.state, State::Held { .. })
     }
 
+    fn is_released_by_us(&self, found: &Claim, held: &Claim) -> bool {
+        let ours =
+            (found.store, found.place, found.epoch, found.target) == (held.store, held.place, held.epoch, held.target);
+        found.process == ProcessId::NOBODY && ours && found.beat > held.beat
+    }
+
     /// What is waited for before anything is sent, when that takes long.
     pub fn waits_for(&self) -> Option<String> {
         match &self.state {
@@ -400,6 +406,11 @@ impl Hold {
             Some(found) if found.process == self.us.process && found.beat > claim.beat => {
                 let State::Held { claim, .. } = &mut self.state else { unreachable!("it was just set") };
                 *claim = found;
+                Turn::Nothing
+            }
+            // We gave it up before, and nobody told us.
+            Some(found) if self.is_released_by_us(&found, &claim) => {
+                self.state = State::Released(found, Said { beat: found.beat, ..self.said() });
                 Turn::Nothing
             }
             // A later owner has a higher epoch; anything else is what lay here earlier.

@@ -231,6 +231,11 @@ impl Owed {
         if self.walk.is_none() {
             self.keep_persisted();
         }
+        let filled = self.fill == Fill::Done && (self.persisted.target.is_some() || self.sweep_floor == Version(0));
+        if !filled && self.fill != Fill::Quiet {
+            // What a sweep found is among the keys that are forgotten here.
+            self.fill = Fill::Walking;
+        }
         self.walk = Some(Walk { after: None, floor });
         self.open.clear();
     }

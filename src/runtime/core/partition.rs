@@ -40,7 +40,6 @@ pub(super) enum Reading {
     UpTo {
         at: Offset,
         why: String,
-        at_event: bool,
     },
     Stopped {
         why: String,
@@ -92,21 +91,22 @@ impl Partition {
 
     /// Stops for good when it has reached the fault that is known.
     pub fn stop_when_reached(&mut self) -> Option<String> {
-        let Reading::UpTo { at, why, at_event } = &self.reading else { return None };
+        let Reading::UpTo { at, why } = &self.reading else { return None };
         if self.folded.offset < *at {
             return None;
         }
-        let (why, at_event) = (why.clone(), *at_event);
-        self.reading = Reading::Stopped { why: why.clone(), at_event };
+        let why = why.clone();
+        self.reading = Reading::Stopped { why: why.clone(), at_event: true };
         Some(why)
     }
 
-    /// Forgets what no checkpoint covers. One that stopped further on is read up to there again.
+    /// Forgets what no checkpoint covers. One that stopped at an event further on is read up to there again; one that was lost
+    /// is not: what lies there now may be another log.
     pub fn rewind(&mut self) {
-        if let Reading::Stopped { why, at_event } = &self.reading
+        if let Reading::Stopped { why, at_event: true } = &self.reading
             && self.folded.offset > self.synced.offset
         {
-            self.reading = Reading::UpTo { at: self.folded.offset, why: why.clone(), at_event: *at_event };
+            self.reading = Reading::UpTo { at: self.folded.offset, why: why.clone() };
         }
         self.folded = self.synced;
         self.cut = self.synced;
@@ -128,12 +128,12 @@ impl Partition {
     /// Whether what was folded is synced up to where nothing may be published before.
     pub fn is_past_quiet(&self) -> bool {
         let all_synced = self.synced.offset == self.folded.offset;
+        let passed = self.quiet_until.is_none_or(|until| self.synced.offset >= until);
         match self.reading {
-            Reading::Held { .. } => true,
+            Reading::Held { .. } => false,
+            // A stopped partition holds nobody.
             Reading::Stopped { .. } => all_synced,
-            Reading::Open | Reading::UpTo { .. } => {
-                self.quiet_until.is_none_or(|until| self.synced.offset >= until) || (self.at_end && all_synced)
-            }
+            Reading::Open | Reading::UpTo { .. } => passed || (self.at_end && all_synced),
         }
     }
 

@@ -25,15 +25,25 @@ impl Core {
         let Some(found) = self.found.take_if(|_| all_seen) else { return };
         let claimed = self.holds.iter().flatten().any(|hold| hold.undecided().flatten().is_some());
         self.rebuilt = claimed && !self.facts.state_known;
-        if self.rebuilt
+        if (self.rebuilt || self.is_old_copy())
             && !self.facts.accept_loss
-            && let Some(why) = found.iter().find_map(cannot_rebuild)
+            && let Some(why) = found.iter().find_map(|facts| cannot_rebuild(facts, self.rebuilt))
         {
             return self.end(Ended::Refused(why), actions);
         }
         self.started = true;
         self.open(found, actions);
         (0..self.owed.len()).for_each(|sink| self.decide_target(sink));
+    }
+
+    /// Whether some target may hold documents of a later state than ours.
+    fn is_old_copy(&self) -> bool {
+        let refills = |(hold, owed): (&Option<Hold>, &Owed)| {
+            let claim = hold.as_ref()?.undecided()??;
+            let how = decide_target(owed.persisted, self.synced, Some(&claim), &self.facts.us);
+            (how == Target::Refill).then_some(())
+        };
+        self.holds.iter().zip(&self.owed).any(|sink| refills(sink).is_some())
     }
 
     /// Why the time for a start is over.
@@ -145,12 +155,13 @@ impl Core {
     }
 }
 
-/// Why rows that are lost cannot be folded anew, if so.
-fn cannot_rebuild(facts: &PartitionFacts) -> Option<String> {
-    let Missing { what, .. } = decide_offset(facts.log, true).err()?;
+/// Why rows that are lost, or fell behind their documents, cannot be folded up to them, if so.
+fn cannot_rebuild(facts: &PartitionFacts, rebuilt: bool) -> Option<String> {
+    let Missing { what, .. } = decide_offset(facts.log, rebuilt).err()?;
+    let state = if rebuilt { "is lost" } else { "is not the one that its documents were made from" };
     Some(format!(
-        "P0802: the state of this projection is lost, and it cannot be folded anew: {}: {what}; `projector restore` brings a \
-         backup back, `--accept-loss` folds what is left",
+        "P0802: the state of this projection {state}, and the log is not enough to fold it anew: {}: {what}; `projector \
+         restore` brings a backup back, `projector run --accept-loss` writes the documents anew from what is left",
         facts.partition
     ))
 }

@@ -234,6 +234,9 @@ impl Core {
             return Err(format!("{partition} is not one of its partitions"));
         };
         let found = &self.partitions[*index];
+        if self.rewind_wanted {
+            return Err(format!("{partition} is about to be read again from its last checkpoint: try again"));
+        }
         match &found.reading {
             Reading::Stopped { at_event: true, .. } if found.folded.offset == offset => Ok(()),
             Reading::Stopped { at_event: true, .. } => {
@@ -338,7 +341,7 @@ impl Core {
             && partition.admits().is_some_and(|(_, to)| at < to)
         {
             let at = Offset(at.0 + i64::from(mutant!(StopsOneLater)));
-            partition.reading = Reading::UpTo { at, why, at_event: true };
+            partition.reading = Reading::UpTo { at, why };
         }
     }
 
@@ -431,7 +434,10 @@ impl Core {
             }
             return;
         }
-        let settled = self.owed.iter().all(|owed| owed.stopped || owed.is_clear() || mutant!(EndsTooEarly));
+        // A target that is filled anew waits for the log, of which nothing more comes.
+        let stopping = matches!(self.phase, Phase::Stopping { .. });
+        let over = |owed: &Owed| owed.stopped || owed.is_clear() || (stopping && owed.is_quiet());
+        let settled = self.owed.iter().all(|owed| over(owed) || mutant!(EndsTooEarly));
         let ended = match self.phase {
             Phase::Stopping { until } if settled || now >= until => Ended::Stopped,
             Phase::Running if settled => self.first_trouble().map_or(Ended::CaughtUp, Ended::Faulted),

@@ -111,6 +111,9 @@ impl World {
 
     /// The event that some partition of a live process has stopped at.
     fn skip_what_stopped(&mut self, arg: u32) -> Option<Message> {
+        if self.former.is_some() {
+            return None;
+        }
         let process = &self.processes[self.nth_live(arg)?];
         let status = process.core.status(None, None);
         let stopped = status.partitions.into_iter().find(|partition| partition.stopped.is_some())?;

@@ -84,7 +84,12 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
     let snapshot = process.store.snapshot();
     let state = state_of(world, &*snapshot);
     if let Some(Ended::Refused(why)) = &process.ended {
-        let right = world.disks[process.disk].anew;
+        let known = |partition: &TopicPartition| {
+            let next_offsets = state.as_ref().map(|state| &state.next_offsets);
+            next_offsets.and_then(|all| all.iter().find(|(known, _)| known == partition)).map_or(0, |(_, n)| n.offset.0)
+        };
+        let lacks = world.former.is_some() || subject::expected(world, known).lacks;
+        let right = world.disks[process.disk].anew || lacks;
         return hold(Law::Progress, right, || format!("it is refused: {why}"));
     }
     let Some(state) = state else { return Err(Broken::new(Law::Progress, "there is no checkpoint".into())) };

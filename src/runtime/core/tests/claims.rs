@@ -327,3 +327,41 @@ fn documents_of_somebody_else_are_taken_over_in_an_epoch_above_theirs() {
     assert!(above > theirs);
     assert_eq!(played.published(), Some((0, above, keys(&["a"]))));
 }
+
+#[test]
+fn a_state_that_fell_behind_its_documents_does_not_overwrite_them_from_a_log_that_was_cut() {
+    let stored = Some(NextOffset { offset: Offset(3), time: None, last: None });
+    let range = Some(OffsetRange { beginning: Offset(7), end: Offset(9) });
+    let log = LogFacts { stored, range, found: None };
+    for (ahead, accept_loss, refused) in [(true, false, true), (true, true, false), (false, false, false)] {
+        let facts = || CoreFacts { accept_loss, ..known(EPOCH_1 + 6, vec![claimed(EPOCH_1 + 4, Some(5))]) };
+        let mut played = Played::start(facts(), 0);
+        played.wanted.clear();
+        played.core = Core::new(facts());
+        played.step(Input::Start);
+        played.step(Input::Opened(vec![PartitionFacts { partition: tp(0), log }]));
+        played.read_claim(Some(left(if ahead { EPOCH_1 + 9 } else { EPOCH_1 + 5 }, 5)));
+        let ended = played.ended();
+        assert_eq!(matches!(&ended, Some(Ended::Refused(why)) if why.contains("offsets 3 to 6")), refused, "{ended:?}");
+        assert_eq!(played.freeze(&[]).is_none(), refused, "nothing is claimed when it is refused");
+    }
+}
+
+#[test]
+fn a_filling_is_over_when_what_the_sweep_found_is_done() {
+    let mut played = Played::start(facts(vec![claimed(0, None)]), 1);
+    played.read_claim(Some(Claim { process: ProcessId::NOBODY, ..left(EPOCH_1 * 3 + 70, 5) }));
+    played.checkpoint(&[]);
+    played.move_claim();
+    assert!(matches!(played.walk(), Work::Rows { .. }));
+    let (_, version, work) = played.published().expect("the sweep");
+    assert!(matches!(work, Work::Sweep { .. }), "{work:?}");
+    let busy = Outcome::Retry { reason: "busy".into() };
+    played.answer(0, version, &[("done", Outcome::Ok), ("ghost", busy)]);
+    played.later(PAUSE);
+    assert!(played.freeze(&[]).is_none(), "a crash now must begin the filling again");
+    played.later(Duration::from_secs(1));
+    assert_eq!(played.published(), Some((0, version, keys(&["ghost"]))));
+    played.answer(0, version, &[("ghost", Outcome::Ok)]);
+    assert!(played.checkpoint(&[]).sinks[0].1.target.is_some());
+}

@@ -110,3 +110,20 @@ fn records_that_are_missing_are_gone_without_only_when_that_is_accepted() {
         }
     }
 }
+
+#[test]
+fn a_partition_that_was_lost_is_not_read_again_by_a_rewind() {
+    let mut played = Played::start(facts(Vec::new()), 2);
+    played.settle_in();
+    played.fold(5, 1);
+    played.step(Input::Lost { partition: tp(0), why: "the topic was made again".into() });
+    played.read().expect("the batch is wanted");
+    played.step(Input::Folded(Folded { stops: vec![(1, Offset(0), "a fault".into())], ..Folded::default() }));
+    let starts = played.take(|action| match action {
+        Action::Rewind { starts, .. } => Some(starts.clone()),
+        _ => None,
+    });
+    assert_eq!(starts, Some(Vec::new()), "what lies there now may be another log");
+    let partition = &played.core.status(None, None).partitions[0];
+    assert_eq!((partition.next_offset, partition.stopped.is_some()), (Offset(0), true));
+}
