@@ -267,7 +267,8 @@ impl Core {
             let Reading::Held { until } = &self.partitions[index].reading else { continue };
             let passed = |(other, end): &(usize, Offset)| {
                 let other = &self.partitions[*other];
-                other.stopped().is_some() || other.folded.offset >= *end
+                // A log that was made again may end before.
+                other.stopped().is_some() || other.folded.offset >= *end || other.is_caught_up()
             };
             if until.iter().all(passed) {
                 let partition = &mut self.partitions[index];

@@ -97,18 +97,20 @@ impl Reader {
             return Ok(None);
         }
         let last = self.lasts.get(&doubt.partition).copied();
-        let next = NextOffset { offset: doubt.next, time: None, last };
+        // A log that ends before what was read of it is another one, wherever it is to be read from now.
+        let read_to = last.map_or(doubt.next, |(offset, _)| doubt.next.max(Offset(offset.0 + 1)));
         let (range, found) = match look_up(&mut *self.source, &doubt.partition, last) {
             Ok((range, found)) => (Some(range), found),
             Err(SourceError::UnknownTopic { .. } | SourceError::UnknownPartition { .. }) => (None, None),
             Err(error) => return Err(error),
         };
-        if range.is_none_or(|range| range.end < doubt.next) && now < doubt.since + GONE_PAUSE {
+        if range.is_none_or(|range| range.end < read_to) && now < doubt.since + GONE_PAUSE {
             doubt.look_at = now + DOUBT_PAUSE;
             return Ok(None);
         }
-        let log = LogFacts { stored: Some(next), range, found };
-        let decided = decide_offset(log, false).map(|_| ()).map_err(|missing| missing.what);
+        let at = |offset| LogFacts { stored: Some(NextOffset { offset, time: None, last }), range, found };
+        let decided = decide_offset(at(doubt.next), false).and_then(|_| decide_offset(at(read_to), false));
+        let decided = decided.map(|_| ()).map_err(|missing| missing.what);
         let unproven = doubt.remade && found.is_none() && range.is_some_and(|range| doubt.next > range.beginning);
         Ok(Some(match decided {
             Ok(()) if unproven => Err("the topic was deleted and made again: this is another log".into()),
