@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::event::{Offset, TopicPartition, Version};
 use crate::plan::Plan;
-use crate::runtime::core::{Core, Ended, TargetTraits};
+use crate::runtime::core::{Core, Ended, Input, TargetTraits};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder, message};
 use crate::runtime::progress::{ProjectionStatus, RunState};
 use crate::runtime::reader::ReaderSpec;
@@ -170,7 +170,7 @@ impl Engine {
         self.spawn(&format!("read-{name}"), move || {
             let lost = replies.clone();
             if let Err(panic) = guarded(move || reader::read(reads, &commands, &replies)) {
-                let _ = lost.send(Message::Failed(panic));
+                let _ = lost.send(Message::Heard(Input::Failed(panic)));
             }
         })?;
         let everyone = everyone.to_vec();
@@ -178,7 +178,7 @@ impl Engine {
             let end = guarded(move || driver.run()).unwrap_or_else(|panic| panic);
             if let Ended::Panicked(why) = &end {
                 tracing::error!(projection = %name, why, "the engine stops on a defect");
-                everyone.iter().for_each(|other| drop(other.send(Message::Failed(end.clone()))));
+                everyone.iter().for_each(|other| drop(other.send(Message::Heard(Input::Failed(end.clone())))));
             }
             ended.send_replace(Some(end));
         })?;
@@ -200,14 +200,15 @@ impl Engine {
     /// end. [`Engine::wait`] tells when they have.
     pub fn stop(&self) {
         for running in &self.projections {
-            let _ = running.messages.send(Message::Stop); // one that has ended needs no telling
+            let _ = running.messages.send(Message::Heard(Input::Stop)); // one that has ended needs no telling
         }
     }
 
     /// Tries again what has stopped of a projection. Says whether there is such a projection that has not ended.
     pub fn retry(&self, name: &str) -> bool {
-        let sent =
-            |running: &Running| running.ended.borrow().is_none() && running.messages.send(Message::Retry).is_ok();
+        let sent = |running: &Running| {
+            running.ended.borrow().is_none() && running.messages.send(Message::Heard(Input::Retry)).is_ok()
+        };
         self.projections.iter().find(|running| *running.name == *name).is_some_and(sent)
     }
 

@@ -13,14 +13,13 @@ use tokio::sync::{oneshot, watch};
 
 use crate::event::{Generation, Offset, RecordBatch, TopicPartition, Version};
 use crate::plan::Plan;
-use crate::runtime::core::{Action, Answer, ClaimRequest, Core, Ended, Input, Report, Work};
+use crate::runtime::core::{Action, ClaimRequest, Core, Ended, Input, Report, Work};
 use crate::runtime::driver::writer::WriteRequest;
 use crate::runtime::fold::{FoldError, Folder};
 use crate::runtime::progress::ProjectionStatus;
 use crate::runtime::publish::{PublishRequest, move_claim, publish, read_claim};
 use crate::runtime::reader::{Command, News};
 use crate::sinks::DocumentSink;
-use crate::sinks::claim::{Claim, ClaimMove};
 use crate::state::{RowChange, Snapshot};
 
 /// Under load the shown status is replaced no more often than this.
@@ -28,30 +27,14 @@ const STATUS_PAUSE: Duration = Duration::from_millis(50);
 
 /// What happened outside the projection's thread.
 pub(super) enum Message {
+    /// From the reader.
     News(News),
-    Failed(Ended),
-    Synced {
-        version: Version,
-        snapshot: Arc<dyn Snapshot>,
-    },
-    CommitFailed(String),
-    Answered(Answer),
-    ClaimRead {
-        sink: usize,
-        result: Result<Option<Claim>, String>,
-    },
-    ClaimMoved {
-        sink: usize,
-        result: Result<ClaimMove, String>,
-    },
-    Retry,
+    /// For the core as it is.
+    Heard(Input),
+    /// What the checkpoint made visible is read through from now on.
+    Synced { version: Version, snapshot: Arc<dyn Snapshot> },
     /// Answered with why it may not be.
-    Skip {
-        partition: TopicPartition,
-        offset: Offset,
-        answer: oneshot::Sender<Result<(), String>>,
-    },
-    Stop,
+    Skip { partition: TopicPartition, offset: Offset, answer: oneshot::Sender<Result<(), String>> },
 }
 
 /// A projection with all it acts through.
@@ -144,17 +127,13 @@ impl ProjectionDriver {
             Message::News(News::Found(found)) => Input::Opened(found),
             Message::News(News::Ends(ends)) => Input::Ends(ends),
             Message::News(News::Lost { partition, why }) => Input::Lost { partition, why },
-            Message::News(News::Failed(ended)) | Message::Failed(ended) => Input::Failed(ended),
+            Message::News(News::Failed(ended)) => Input::Failed(ended),
+            Message::Heard(input) => input,
             Message::Synced { version, snapshot } => {
                 self.snapshot = snapshot;
                 held.checkpoint_at = Some(SystemTime::now());
                 Input::Synced(version)
             }
-            Message::CommitFailed(why) => Input::CommitFailed(why),
-            Message::Answered(answer) => Input::Answer(answer),
-            Message::ClaimRead { sink, result } => Input::ClaimRead { sink, result },
-            Message::ClaimMoved { sink, result } => Input::ClaimMoved { sink, result },
-            Message::Retry => Input::Retry,
             Message::Skip { partition, offset, answer } => {
                 let may = self.core.may_skip(&partition, offset);
                 let refused = may.is_err();
@@ -164,7 +143,6 @@ impl ProjectionDriver {
                 }
                 Input::Skip { partition, offset }
             }
-            Message::Stop => Input::Stop,
         };
         self.feed(input, held);
     }
@@ -257,20 +235,20 @@ impl ProjectionDriver {
         let (target, replies) = (self.sinks[sink].clone(), self.replies.clone());
         self.tokio.spawn(async move {
             let answer = publish(request, target).await;
-            let _ = replies.send(Message::Answered(answer)); // nobody waits once the projection has ended
+            let _ = replies.send(Message::Heard(Input::Answer(answer))); // nobody waits once the projection has ended
         });
     }
 
     fn claim(&self, sink: usize, request: ClaimRequest) {
         let (target, replies) = (self.sinks[sink].clone(), self.replies.clone());
         self.tokio.spawn(async move {
-            let message = match request {
-                ClaimRequest::Read => Message::ClaimRead { sink, result: read_claim(&*target).await },
+            let heard = match request {
+                ClaimRequest::Read => Input::ClaimRead { sink, result: read_claim(&*target).await },
                 ClaimRequest::Move { from, to } => {
-                    Message::ClaimMoved { sink, result: move_claim(&*target, from, to).await }
+                    Input::ClaimMoved { sink, result: move_claim(&*target, from, to).await }
                 }
             };
-            let _ = replies.send(message); // nobody waits once the projection has ended
+            let _ = replies.send(Message::Heard(heard)); // nobody waits once the projection has ended
         });
     }
 

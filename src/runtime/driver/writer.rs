@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use crate::runtime::core::Input;
 use crate::runtime::driver::projection::Message;
 use crate::state::{CheckpointBatch, Store};
 
@@ -34,7 +35,7 @@ pub(super) fn write_rounds(store: &Arc<dyn Store>, requests: &Receiver<WriteRequ
             Err(error) => {
                 tracing::error!(%error, "a checkpoint could not be written");
                 for projection in everyone {
-                    let _ = projection.send(Message::CommitFailed(error.to_string()));
+                    let _ = projection.send(Message::Heard(Input::CommitFailed(error.to_string())));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::{Offset, TopicPartition};
+use crate::event::{Offset, TargetId, TopicPartition};
 use crate::state::{FailedRound, MemoryStore};
 
 use super::laws::Broken;
@@ -134,6 +134,10 @@ impl World {
         }
     }
 
+    fn target_ids(&self) -> Vec<Option<TargetId>> {
+        self.targets.iter().map(|target| target.claim.map(|claim| claim.target)).collect()
+    }
+
     fn copy_disk(&mut self, arg: u32) {
         let from = arg as usize % self.disks.len();
         if self.disks.len() >= DISKS_MAX || self.forgetful {
@@ -144,7 +148,7 @@ impl World {
         let anew = self.disks[from].anew;
         self.saw(Seen::CopyDisk);
         self.say(|world| format!("disk {from} is copied: disk {}", world.disks.len()));
-        self.disks.push(Disk { store, saved: None, anew, replaced: true });
+        self.disks.push(Disk { store, saved: None, anew, replaced: Some(self.target_ids()) });
         self.targets.iter_mut().for_each(|target| target.strict = false);
     }
 
@@ -163,8 +167,8 @@ impl World {
             self.free(disk);
             self.saw(Seen::PutDiskBack);
             self.say(|_| format!("disk {disk} becomes what it was"));
-            let known = Disk { store: Arc::new(saved.crash()), anew, saved: Some((saved, anew)), replaced: true };
-            self.disks[disk] = known;
+            let (store, replaced) = (Arc::new(saved.crash()), Some(self.target_ids()));
+            self.disks[disk] = Disk { store, anew, saved: Some((saved, anew)), replaced };
             self.targets.iter_mut().for_each(|target| target.strict = false);
         }
     }
@@ -177,7 +181,7 @@ impl World {
             self.say(|_| format!("disk {disk} is lost; there is an empty one"));
             let store = self.new_store();
             let anew = !self.beginnings.is_empty();
-            self.disks[disk] = Disk { store, saved: None, anew, replaced: true };
+            self.disks[disk] = Disk { store, saved: None, anew, replaced: Some(self.target_ids()) };
         }
     }
 
@@ -258,7 +262,7 @@ impl World {
     /// Some disk is not what it was. Then no target forgets, and the other way round: a version that both have forgotten is
     /// nobody's, and only a person can say what is right.
     fn is_replaced(&self) -> bool {
-        self.disks.iter().any(|disk| disk.replaced)
+        self.disks.iter().any(|disk| disk.replaced.is_some())
     }
 
     fn wipe(&mut self, sink: usize) {

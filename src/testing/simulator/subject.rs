@@ -90,6 +90,8 @@ pub(super) struct Expected {
     pub stopped: BTreeMap<TopicPartition, Offset>,
     /// Some partition stops because the log has lost what comes next.
     pub lacks: bool,
+    /// Some partition stops at what a person skipped in a later state.
+    pub meets_again: bool,
     pub counters: Counters,
     pub letters: Vec<(TopicPartition, Offset)>,
 }
@@ -112,6 +114,7 @@ pub(super) fn expected(world: &World, passed: impl Fn(&TopicPartition) -> i64) -
             };
             if stops {
                 expected.lacks |= missing && offset.0 >= passed;
+                expected.meets_again |= world.skips.contains(&(partition.clone(), offset));
                 expected.stopped.insert(partition.clone(), offset);
                 break;
             }
@@ -123,6 +126,11 @@ pub(super) fn expected(world: &World, passed: impl Fn(&TopicPartition) -> i64) -
 }
 
 impl Expected {
+    /// Whether a state cannot get as far as a later one that was lost.
+    pub fn is_behind(&self) -> bool {
+        self.lacks || self.meets_again
+    }
+
     /// Folds one event; false when its partition stops there.
     pub fn pass(
         &mut self,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::event::{Offset, ProjectionName, TopicPartition, Version};
+use crate::event::{Offset, ProjectionName, TargetId, TopicPartition, Version};
 use crate::plan::Plan;
 use crate::runtime::core::ClaimRequest;
 use crate::runtime::fixture::Given;
@@ -32,8 +32,8 @@ pub(super) struct Disk {
     pub anew: bool,
     /// What was kept aside of it.
     pub saved: Option<(Arc<MemoryStore>, bool)>,
-    /// It was lost once, or is a copy.
-    pub replaced: bool,
+    /// It was lost once, or is a copy: the ids that the targets had then.
+    pub replaced: Option<Vec<Option<TargetId>>>,
 }
 
 /// What may happen next.
@@ -127,7 +127,7 @@ impl World {
             is_told: true,
         };
         let store = world.new_store();
-        world.disks.push(Disk { store, saved: None, anew: false, replaced: false });
+        world.disks.push(Disk { store, saved: None, anew: false, replaced: None });
         world.start(0, false);
         world
     }

@@ -129,16 +129,11 @@ fn our_own_directory_goes_on_at_once() {
 
 #[test]
 fn a_target_that_is_ahead_is_filled_quietly_and_swept_before_it_counts_as_filled() {
-    let mut played = Played::start(facts(vec![claimed(0, None)]), 0);
     let range = Some(OffsetRange { beginning: Offset(0), end: Offset(8) });
     let log = LogFacts { range, ..LogFacts::default() };
-    played.inputs = Arc::new(vec![tp(0)]);
-    played.wanted.clear();
     let mut facts = facts(vec![claimed(0, None)]);
     facts.sinks[0].target.late_for = LATE;
-    played.core = Core::new(facts);
-    played.step(Input::Start);
-    played.step(Input::Opened(vec![PartitionFacts { partition: tp(0), log }]));
+    let mut played = Played::start_in(facts, vec![(0, log)]);
     played.read_claim(Some(Claim { process: ProcessId::NOBODY, ..left(EPOCH_1 * 3 + 70, 5) }));
     let first = played.checkpoint(&[]);
     assert_eq!((first.version.epoch(), first.sinks[0].1), (Epoch(4), SinkRecord::default()));
@@ -176,11 +171,8 @@ fn rows_that_are_lost_are_not_folded_anew_from_a_log_that_was_cut() {
     for (claim, accept_loss, refused) in
         [(Some(left(7, 5)), false, true), (Some(left(7, 5)), true, false), (None, false, false)]
     {
-        let mut played = Played::start(CoreFacts { accept_loss, ..facts(vec![claimed(0, None)]) }, 0);
-        played.wanted.clear();
-        played.core = Core::new(CoreFacts { accept_loss, ..facts(vec![claimed(0, None)]) });
-        played.step(Input::Start);
-        played.step(Input::Opened(vec![PartitionFacts { partition: tp(0), log }]));
+        let facts = CoreFacts { accept_loss, ..facts(vec![claimed(0, None)]) };
+        let mut played = Played::start_in(facts, vec![(0, log)]);
         played.read_claim(claim);
         let ended = played.ended();
         assert_eq!(matches!(&ended, Some(Ended::Refused(why)) if why.contains("offsets 0 to 2")), refused, "{ended:?}");
@@ -334,12 +326,8 @@ fn a_state_that_fell_behind_its_documents_does_not_overwrite_them_from_a_log_tha
     let range = Some(OffsetRange { beginning: Offset(7), end: Offset(9) });
     let log = LogFacts { stored, range, found: None };
     for (ahead, accept_loss, refused) in [(true, false, true), (true, true, false), (false, false, false)] {
-        let facts = || CoreFacts { accept_loss, ..known(EPOCH_1 + 6, vec![claimed(EPOCH_1 + 4, Some(5))]) };
-        let mut played = Played::start(facts(), 0);
-        played.wanted.clear();
-        played.core = Core::new(facts());
-        played.step(Input::Start);
-        played.step(Input::Opened(vec![PartitionFacts { partition: tp(0), log }]));
+        let facts = CoreFacts { accept_loss, ..known(EPOCH_1 + 6, vec![claimed(EPOCH_1 + 4, Some(5))]) };
+        let mut played = Played::start_in(facts, vec![(0, log)]);
         played.read_claim(Some(left(if ahead { EPOCH_1 + 9 } else { EPOCH_1 + 5 }, 5)));
         let ended = played.ended();
         assert_eq!(matches!(&ended, Some(Ended::Refused(why)) if why.contains("offsets 3 to 6")), refused, "{ended:?}");

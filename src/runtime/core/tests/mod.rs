@@ -66,12 +66,16 @@ fn facts(sinks: Vec<SinkFacts>) -> CoreFacts {
 
 impl Played {
     fn start(facts: CoreFacts, partitions: i32) -> Played {
-        let inputs = Arc::new((0..partitions).map(tp).collect::<Vec<_>>());
+        Played::start_in(facts, (0..partitions).map(|partition| (partition, empty())).collect())
+    }
+
+    /// Over partitions as they are found.
+    fn start_in(facts: CoreFacts, logs: Vec<(i32, LogFacts)>) -> Played {
+        let inputs = Arc::new(logs.iter().map(|(partition, _)| tp(*partition)).collect());
         let mut played = Played { core: Core::new(facts), now: Instant::now(), wanted: VecDeque::new(), inputs };
         played.step(Input::Start);
-        let found = |partition: &TopicPartition| PartitionFacts { partition: partition.clone(), log: empty() };
-        let found = played.inputs.iter().map(found).collect();
-        played.step(Input::Opened(found));
+        let found = |(partition, log)| PartitionFacts { partition: tp(partition), log };
+        played.step(Input::Opened(logs.into_iter().map(found).collect()));
         played
     }
 
@@ -480,16 +484,11 @@ fn a_view_is_shown_each_change_at_once_and_owes_nothing() {
 
 #[test]
 fn a_partition_of_which_nothing_was_read_waits_for_what_the_others_hold() {
-    let mut played = Played::start(facts(Vec::new()), 0);
-    played.core = Core::new(CoreFacts { state_known: true, version: Version(EPOCH_1), ..facts(Vec::new()) });
-    played.inputs = Arc::new(vec![tp(0), tp(1)]);
-    played.wanted.clear();
     let range = Some(OffsetRange { beginning: Offset(0), end: Offset(4) });
     let read = Some(NextOffset { offset: Offset(2), time: None, last: Some((Offset(1), [1; 16])) });
-    let found =
-        |partition, stored| PartitionFacts { partition: tp(partition), log: LogFacts { stored, range, found: None } };
-    played.step(Input::Start);
-    played.step(Input::Opened(vec![found(0, read), found(1, None)]));
+    let log = |stored| LogFacts { stored, range, found: None };
+    let facts = CoreFacts { state_known: true, version: Version(EPOCH_1), ..facts(Vec::new()) };
+    let mut played = Played::start_in(facts, vec![(0, log(read)), (1, log(None))]);
     let mut opened = || {
         played.take(|action| match action {
             Action::Open(starts) => Some(starts.clone()),
