@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::event::{ProjectionName, TopicPartition, Version};
 use crate::runtime::Ended;
 use crate::runtime::fixture::{Account, without_mark};
-use crate::sinks::claim::ProcessId;
+use crate::sinks::claim::{Claim, ProcessId};
 use crate::state::{ProjectionState, Snapshot, Store, rows};
 use crate::value::Value;
 
@@ -130,17 +130,22 @@ pub(super) fn at_rest(world: &World, process: &Process) -> Result<(), Broken> {
 /// cannot fold again then stays in a target, until that is filled under a new id.
 pub(super) fn may_lie_behind(world: &World, process: &Process, sink: usize) -> bool {
     let replaced = world.disks[process.disk].replaced.as_ref();
-    replaced.is_some_and(|ids| ids[sink] == world.targets[sink].claim.map(|claim| claim.target))
+    let claim = world.targets[sink].claim.filter(|claim| is_of(claim, process));
+    claim.is_some_and(|claim| replaced.is_some_and(|ids| ids[sink] == Some(claim.target)))
+}
+
+/// Whether a claim is held by a process, or was given up when it ended.
+fn is_of(claim: &Claim, process: &Process) -> bool {
+    let released = claim.process == ProcessId::NOBODY && process.ended.is_some();
+    claim.process == process_id(process.number) || released
 }
 
 fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) -> Result<(), Broken> {
     for sink in [subject::COSMOS, subject::SEARCH] {
         let name = &world.plan.projection.sinks[sink].name;
         let claim = world.targets[sink].claim;
-        let holder = claim.map(|claim| claim.process);
-        let ours = holder == Some(process_id(process.number));
-        let released = holder == Some(ProcessId::NOBODY) && process.ended.is_some();
-        hold(Law::Claimed, ours || released, || format!("`{name}` is claimed by {holder:?}"))?;
+        let ours = claim.is_some_and(|claim| is_of(&claim, process));
+        hold(Law::Claimed, ours, || format!("`{name}` is claimed as {claim:?}"))?;
         let stored = state.sinks.iter().find(|(known, _)| known == name).and_then(|(_, record)| record.target);
         hold(Law::Claimed, stored == claim.map(|claim| claim.target), || {
             format!("`{name}` is known as {stored:?} and is {claim:?}")
