@@ -107,7 +107,12 @@ pub trait DocumentSink: Send + Sync {
         None
     }
 
-    /// How long after a request was given up on, or its sender died, it may still be done.
+    /// Whether a deleted document leaves its version behind, for [`DocumentSink::late_for`] at least.
+    fn remembers_deletes(&self) -> bool {
+        self.late_for().is_zero()
+    }
+
+    /// How long after a request was given up on, or answered, or its sender died, it may still be done (once more).
     fn late_for(&self) -> Duration {
         Duration::ZERO
     }

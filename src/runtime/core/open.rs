@@ -17,11 +17,13 @@ pub(super) struct Open {
     pub changed: Version,
     pub attempts: u32,
     pub not_before: Option<Instant>,
+    /// Its document was deleted, and the delete is sent once more when nothing older can arrive any more.
+    pub confirms: bool,
 }
 
 impl Open {
     fn new(changed: Version) -> Open {
-        Open { changed, attempts: 0, not_before: None }
+        Open { changed, attempts: 0, not_before: None, confirms: false }
     }
 }
 

@@ -7,9 +7,10 @@
 //! by a walk, and by a sweep of what is older than the walk. One request is in flight at a time, so that no key is ever in
 //! two of them.
 //!
-//! A delete leaves no version behind in some targets. So it is settled only when no request that nobody answered can still
-//! arrive and put the document back: until then the key stays open, and the delete is sent once more.
+//! A delete leaves no version behind in some targets. So it is settled only when no request from before it can still arrive,
+//! or arrive a second time, and put the document back: until then the key stays open, and the delete is sent once more.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,8 +39,10 @@ pub(crate) struct TargetTraits {
     pub view: bool,
     /// It keeps a claim; `true` in it: others may reach it too.
     pub claimed: Option<bool>,
-    /// How long after it was given up on a request may still be done.
+    /// How long after it was given up on, or even answered, a request may still be done.
     pub late_for: Duration,
+    /// A deleted document leaves its version behind for that long.
+    pub remembers: bool,
 }
 
 impl TargetTraits {
@@ -49,6 +52,7 @@ impl TargetTraits {
             view: sink.row_view().is_some(),
             claimed: sink.claimed().map(|claimed| claimed.is_shared()),
             late_for: sink.late_for(),
+            remembers: sink.remembers_deletes(),
         }
     }
 }
@@ -338,6 +342,10 @@ impl Owed {
             Some(Work::Sweep { .. }) => Sent::Sweep,
         };
         self.walked_last = matches!(self.sent, Sent::Rows | Sent::Sweep);
+        if matches!(work, Some(Work::Rows { after: None, .. })) {
+            // What was written before the walk may arrive a second time.
+            self.expect_late(now);
+        }
         work
     }
 
@@ -385,10 +393,13 @@ impl Owed {
         self.trouble = None;
         let mut given_up = Vec::new();
         let Answer { version, outcomes, deleted, walked_to, .. } = answer;
+        let deleted: HashSet<Arc<str>> = deleted.into_iter().collect();
         for (key, outcome) in outcomes {
-            let late =
-                self.late_until.filter(|until| *until > now && deleted.contains(&key) && !mutant!(LateDeleteSettled));
-            self.answered(now, sent, (key, version), (outcome, late), jitter, &mut given_up);
+            if matches!(outcome, Outcome::Ok | Outcome::Duplicate) && deleted.contains(&key) {
+                self.deleted(now, sent, key, version);
+            } else {
+                self.answered(now, sent, (key, version), outcome, jitter, &mut given_up);
+            }
         }
         if !self.stopped {
             self.walked(sent, walked_to);
@@ -396,27 +407,40 @@ impl Owed {
         given_up
     }
 
-    /// One item of an answer. `late`: it was a delete, and until then an older request may still arrive.
+    /// A document is gone: for good, once nothing older can arrive.
+    fn deleted(&mut self, now: Instant, sent: Sent, key: Arc<str>, version: Version) {
+        let until = match sent {
+            _ if self.traits.remembers || mutant!(LateDeleteSettled) => None,
+            // Any write of the key from before may arrive a second time.
+            Sent::Keys => Some(now + self.traits.late_for),
+            // What was sent before a walk or a sweep began is waited for as a whole: it may be very many keys.
+            _ => self.late_until,
+        };
+        let Some(until) = until.filter(|until| *until > now) else { return self.open.close(&key, version) };
+        self.reopen(sent, &key);
+        match self.open.get_mut(&key) {
+            // It was sent after its time.
+            Some(open) if open.changed <= version && open.confirms => self.open.close(&key, version),
+            // What changed since is not put off.
+            Some(open) if open.changed <= version => (open.confirms, open.not_before) = (true, Some(until)),
+            _ => {}
+        }
+    }
+
+    /// One item of an answer.
     fn answered(
         &mut self,
         now: Instant,
         sent: Sent,
         (key, version): (Arc<str>, Version),
-        (outcome, late): (Outcome, Option<Instant>),
+        outcome: Outcome,
         jitter: &mut Jitter,
         given_up: &mut Vec<Unwritable>,
     ) {
-        match (outcome, late) {
-            (Outcome::Ok | Outcome::Duplicate, Some(until)) => {
-                self.reopen(sent, &key);
-                // What changed since is not put off.
-                if let Some(open) = self.open.get_mut(&key).filter(|open| open.changed <= version) {
-                    open.not_before = Some(until);
-                }
-            }
-            (Outcome::Ok | Outcome::Duplicate, None) => self.open.close(&key, version),
-            (Outcome::Retry { .. }, _) if mutant!(RetryCloses) => self.open.close(&key, version),
-            (Outcome::Retry { reason } | Outcome::Unanswered { reason }, _) => {
+        match outcome {
+            Outcome::Ok | Outcome::Duplicate => self.open.close(&key, version),
+            Outcome::Retry { .. } if mutant!(RetryCloses) => self.open.close(&key, version),
+            Outcome::Retry { reason } | Outcome::Unanswered { reason } => {
                 self.reopen(sent, &key);
                 match self.retry(now, &key, jitter) {
                     Ok(()) => self.trouble = Some(reason),
@@ -426,12 +450,12 @@ impl Owed {
                     }
                 }
             }
-            (Outcome::Poison { reason }, _) => self.give_up(key, version, reason, given_up),
-            (Outcome::Foreign { stored: Some(stored), .. }, _) if self.adopt => {
+            Outcome::Poison { reason } => self.give_up(key, version, reason, given_up),
+            Outcome::Foreign { stored: Some(stored), .. } if self.adopt => {
                 self.reopen(sent, &key);
                 self.foreign = self.foreign.max(Some(stored));
             }
-            (Outcome::Foreign { reason, .. }, _) => {
+            Outcome::Foreign { reason, .. } => {
                 self.stop(format!(
                     "the target belongs to someone else: {reason}; `adopt: true` takes its documents over"
                 ));

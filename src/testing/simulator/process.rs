@@ -126,7 +126,12 @@ impl Process {
         };
         let targets = SINKS.map(|sink| match sink {
             CACHE => TargetTraits { volatile: true, view: true, ..TargetTraits::default() },
-            _ => TargetTraits { claimed: Some(setup.shared), late_for: setup.late_for, ..TargetTraits::default() },
+            _ => TargetTraits {
+                claimed: Some(setup.shared),
+                late_for: setup.late_for,
+                remembers: setup.remembers,
+                ..TargetTraits::default()
+            },
         });
         let facts = core_facts(&*store, &*snapshot, plan, &targets, options).expect("memory can be read")?;
         let generation = facts.core.generation;
