@@ -455,10 +455,29 @@ pub struct SinkOptions {
     pub max_items: Option<u64>,
     /// Takes over documents that somebody else wrote.
     pub adopt: bool,
+    pub batch: BatchOptions,
+    pub budget: BudgetOptions,
     /// The place's own name: container, index, table.
     pub place: Option<Arc<str>>,
     /// Every option, in file order, with its class: for hashes, `explain` and the sinks to come.
     pub all: Vec<SinkOption>,
+}
+
+/// `batch: { max_items: 100, max_bytes: 1000000, max_wait: 1s }`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchOptions {
+    pub items_max: Option<u64>,
+    pub bytes_max: Option<u64>,
+    /// How long changes are gathered before they are sent, unless there are `items_max` sooner.
+    pub wait_max: Option<Duration>,
+}
+
+/// `budget: { documents_per_s: 500, request_units_per_s: 400 }`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BudgetOptions {
+    pub documents_per_s: Option<u64>,
+    /// In the target's own unit: request units of Cosmos DB.
+    pub charge_per_s: Option<u64>,
 }
 
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use crate::plan::eval::{Evaluator, Scratch, row_context, with_locals};
 use crate::plan::key::Escaped;
 use crate::plan::{Fault, Row};
 use crate::value::json::{self, IntTooLarge, Style};
-use crate::value::text;
+use crate::value::{Value, text};
 
 /// Appends the document of a row as this sink would store it. After a fault `out` is as it was.
 pub fn document(
@@ -31,7 +31,7 @@ pub fn document(
         let mut evaluator = Evaluator { context: &context, state: &row.fields, locals, regexes };
         out.push(b'{');
         if sink.kind == SinkKind::Cosmos && !sink.document.iter().any(|(name, _)| **name == *"id") {
-            let id = id(sink, key_text, &mut evaluator)?;
+            let id = cosmos_id(sink, key_text, &mut evaluator)?;
             out.extend_from_slice(b"\"id\":");
             json::write_text(&id, out);
             out.push(b',');
@@ -78,7 +78,59 @@ fn mark(projection: &str, version: Version, out: &mut Vec<u8>) {
     out.extend_from_slice(format!(",\"v\":{version}}}}}").as_bytes());
 }
 
-/// The id of the document in its target: the key text, or what the option `id` makes of the key; escaped for the target.
+/// The id of a document in its target: the key text, or what the option `id` makes of the key. Keys that differ have ids that
+/// differ. What the target does not allow in an id is not escaped yet.
+pub fn document_id(
+    projection: &Projection,
+    sink: &Into,
+    key_text: &str,
+    scratch: &mut Scratch,
+) -> Result<String, Box<Fault>> {
+    with_key(projection, sink, key_text, scratch, |evaluator| id(sink, key_text, evaluator))
+}
+
+/// The id of a Cosmos document, escaped as it stands in the document.
+pub fn cosmos_document_id(
+    projection: &Projection,
+    sink: &Into,
+    key_text: &str,
+    scratch: &mut Scratch,
+) -> Result<String, Box<Fault>> {
+    with_key(projection, sink, key_text, scratch, |evaluator| cosmos_id(sink, key_text, evaluator))
+}
+
+/// What an option that is a function of the key alone is for a key: a partition key, a routing value.
+pub fn of_key(
+    projection: &Projection,
+    sink: &Into,
+    expr: &Expr,
+    key_text: &str,
+    scratch: &mut Scratch,
+) -> Result<Value<'static>, Box<Fault>> {
+    with_key(projection, sink, key_text, scratch, |evaluator| evaluator.eval(expr).map(Value::into_static))
+}
+
+fn with_key<'a, T>(
+    projection: &'a Projection,
+    sink: &'a Into,
+    key_text: &'a str,
+    scratch: &mut Scratch,
+    with: impl FnOnce(&mut Evaluator<'_, 'a>) -> Result<T, Box<Fault>>,
+) -> Result<T, Box<Fault>> {
+    let context = row_context(projection, key_text);
+    with_locals(scratch, sink.locals, |locals, scratch| {
+        let regexes = &mut scratch.regexes;
+        with(&mut Evaluator { context: &context, state: &[], locals, regexes })
+    })
+}
+
+fn cosmos_id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
+    let id = id(sink, key_text, evaluator)?;
+    let mut escaped = String::with_capacity(id.len());
+    ForCosmos(&mut escaped).write_str(&id).expect("writing to a string cannot fail");
+    Ok(escaped)
+}
+
 fn id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
     let mut id = String::new();
     match &sink.options.id {
@@ -99,9 +151,7 @@ fn id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> 
             text::write(&value, &expr.ty, &mut Escaped(&mut id)).expect("writing to a string cannot fail");
         }
     }
-    let mut escaped = String::with_capacity(id.len());
-    ForCosmos(&mut escaped).write_str(&id).expect("writing to a string cannot fail");
-    Ok(escaped)
+    Ok(id)
 }
 
 /// Encodes what Cosmos DB does not allow in an id.

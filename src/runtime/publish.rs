@@ -2,28 +2,35 @@
 //!
 //! Rows are read only through a synced snapshot, so a sink never sees what a crash could take back. What is written for a
 //! key is decided by its row alone: a document when there is one and it is a member of the sink, else a delete; deleting
-//! what is absent is a success. One request may become several bounded batches, written one after another.
+//! what is absent is a success. A request becomes bounded batches: one thread renders the next while as many as the sink's
+//! pace allows are under way. What the pace leaves no time for is not tried, and stays owed: by then it may have changed.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
 
 use crate::event::{Generation, Version};
 use crate::language::typed::Into;
 use crate::plan::eval::{self, Scratch};
 use crate::plan::{Fault, Plan, render};
-use crate::runtime::core::{Answer, WALK_ROWS_MAX, Work};
+use crate::runtime::core::{Answer, Cut, WALK_ROWS_MAX, Work};
 use crate::sinks::claim::{Claim, ClaimMove};
+use crate::sinks::pace::{self, Limits, Pace, Room};
 use crate::sinks::{DocumentBody, DocumentPage, DocumentSink, DocumentWrite, Outcome, RowView, SinkError};
 use crate::state::{Snapshot, StoreError, StoredRow, rows};
 
 /// How long a sink may take for one batch.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one request goes on beginning batches: what comes after it is read from a newer snapshot.
+const REQUEST_TIME: Duration = Duration::from_secs(1);
 /// How long it may take to read or move a claim.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many documents one batch holds at most, and after how many bytes it is closed.
-const BATCH_ITEMS_MAX: usize = 256;
-const BATCH_BYTES_MAX: usize = 1 << 20;
+/// A step of a walk ends after this many bytes of rows.
+const WALK_BYTES_MAX: usize = 8 << 20;
 
 /// What to write, and from what.
 pub(crate) struct PublishRequest {
@@ -40,7 +47,7 @@ pub(crate) struct PublishRequest {
 }
 
 /// A request, read and rendered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Prepared {
     pub writes: Vec<DocumentWrite>,
     /// Answers that are known without asking the sink.
@@ -62,48 +69,66 @@ pub(crate) fn swept(page: &DocumentPage, floor: Version) -> (Vec<Arc<str>>, Opti
     (older.map(|(key, _)| key.clone()).collect(), page.next.clone())
 }
 
-/// Reads and renders what a request asks for; of a sweep, the documents that were listed for it. Blocks on the store.
-pub(crate) fn prepare(request: &PublishRequest) -> Result<Prepared, StoreError> {
+/// Reads and renders what a request asks for; of a sweep, the documents that were listed for it. Blocks on the store. `each`
+/// is given every key in turn, with what is to be written for it or the answer that is known already; it may break off.
+fn render(
+    request: &PublishRequest,
+    mut each: impl FnMut(Arc<str>, Result<DocumentWrite, Outcome>) -> ControlFlow<()>,
+) -> Result<Option<Arc<str>>, StoreError> {
     let Found { rows, walked_to } = find(request)?;
-    let writes = Vec::with_capacity(rows.len());
-    let mut prepared = Prepared { writes, known: Vec::new(), deleted: Vec::new(), walked_to };
     let mut scratch = Scratch::default();
     for (key, stored) in rows {
         if mutant!(DeleteNotSent) && stored.as_ref().is_none_or(|stored| stored.row.is_none()) {
-            prepared.known.push((key, Outcome::Ok));
+            if each(key, Err(Outcome::Ok)).is_break() {
+                break;
+            }
             continue;
         }
-        match body(request, &key, stored, &mut scratch) {
-            Ok(body) => {
-                if matches!(body, DocumentBody::Delete) {
-                    prepared.deleted.push(key.clone());
-                }
-                prepared.writes.push(DocumentWrite { key, version: request.version, body });
-            }
-            Err(reason) => prepared.known.push((key, Outcome::Poison { reason })),
+        let write = document(request, &key, stored, &mut scratch).map_err(|reason| Outcome::Poison { reason });
+        if each(key, write).is_break() {
+            break;
         }
     }
-    Ok(prepared)
+    Ok(walked_to)
+}
+
+/// All that a request asks for, at once.
+pub(crate) fn prepare(request: &PublishRequest) -> Result<Prepared, StoreError> {
+    let mut prepared = Prepared::default();
+    let walked_to = render(request, |key, rendered| {
+        match rendered {
+            Ok(write) => {
+                if matches!(write.body, DocumentBody::Delete) {
+                    prepared.deleted.push(key);
+                }
+                prepared.writes.push(write);
+            }
+            Err(known) => prepared.known.push((key, known)),
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(Prepared { walked_to, ..prepared })
 }
 
 /// What the sink is to hold for a key; an error when there can be no such document.
-fn body(
+fn document(
     request: &PublishRequest,
-    key: &str,
+    key: &Arc<str>,
     stored: Option<StoredRow>,
     scratch: &mut Scratch,
-) -> Result<DocumentBody, String> {
+) -> Result<DocumentWrite, String> {
     let projection = &request.plan.projection;
     let sink: &Into = &projection.sinks[request.sink];
-    let Some(bytes) = stored.and_then(|stored| stored.row) else { return Ok(DocumentBody::Delete) };
+    let write = |body, time| DocumentWrite { key: key.clone(), version: request.version, body, time };
+    let Some(bytes) = stored.and_then(|stored| stored.row) else { return Ok(write(DocumentBody::Delete, None)) };
     let row = rows::decode(&bytes, &projection.state).map_err(|error| error.to_string())?;
     let fault = |fault: Box<Fault>| fault.to_string();
     if !eval::member(sink, projection, key, &row, scratch).map_err(fault)? && !mutant!(MembershipIgnored) {
-        return Ok(DocumentBody::Delete);
+        return Ok(write(DocumentBody::Delete, None));
     }
-    let mut document = Vec::new();
-    render::document(projection, sink, key, &row, request.version, scratch, &mut document).map_err(fault)?;
-    Ok(DocumentBody::Document(document.into()))
+    let mut body = Vec::new();
+    render::document(projection, sink, key, &row, request.version, scratch, &mut body).map_err(fault)?;
+    Ok(write(DocumentBody::Document(body.into()), row.time))
 }
 
 fn find(request: &PublishRequest) -> Result<Found, StoreError> {
@@ -116,7 +141,7 @@ fn find(request: &PublishRequest) -> Result<Found, StoreError> {
         Work::Sweep { .. } => unreachable!("a sweep is listed first"),
         Work::Rows { after, floor } => {
             let mut found = Found { rows: Vec::new(), walked_to: None };
-            let mut looked_at = 0;
+            let (mut looked_at, mut bytes) = (0, 0);
             snapshot.rows(*generation, "", after.as_deref(), &mut |key, row| {
                 looked_at += 1;
                 if mutant!(WalkSkipsRow) && looked_at == 1 && after.is_some() {
@@ -124,9 +149,10 @@ fn find(request: &PublishRequest) -> Result<Found, StoreError> {
                 }
                 let key: Arc<str> = key.into();
                 if row.changed > *floor {
+                    bytes += row.row.as_ref().map_or(0, |row| row.len());
                     found.rows.push((key.clone(), Some(row)));
                 }
-                if looked_at == WALK_ROWS_MAX {
+                if looked_at == WALK_ROWS_MAX || bytes >= WALK_BYTES_MAX {
                     found.walked_to = Some(key);
                     return ControlFlow::Break(());
                 }
@@ -150,52 +176,281 @@ pub(crate) fn show(request: &PublishRequest, view: &dyn RowView) -> Result<Prepa
 }
 
 /// Writes what a request asks for and returns the sink's answer.
-pub(crate) async fn publish(mut request: PublishRequest, sink: Arc<dyn DocumentSink>) -> Answer {
-    let (index, version, until) = (request.sink, request.version, request.until);
-    let mut swept_to = None;
-    if let Work::Sweep { after, floor } = &request.work {
-        let Some(deadline) = deadline(Instant::now(), until) else {
-            return unreadable(index, version, "the claim of the target is too old to send on".into());
-        };
-        let listing = tokio::time::timeout_at(deadline.into(), sink.list("", after.as_deref(), WALK_ROWS_MAX));
-        let listed = listing.await.unwrap_or_else(|_| Err(SinkError { reason: "the target did not answer".into() }));
-        match listed {
-            Ok(page) => {
-                let (keys, next) = swept(&page, *floor);
-                (request.work, swept_to) = (Work::Keys(keys), next);
+pub(crate) async fn publish(request: PublishRequest, sink: Arc<dyn DocumentSink>, pace: Arc<Mutex<Pace>>) -> Answer {
+    let (index, version) = (request.sink, request.version);
+    let answer = match (&request.work, sink.row_view()) {
+        (Work::Sweep { after, floor }, _) => sweep(&request, after.clone(), *floor, &*sink, &pace).await,
+        (_, Some(_)) => fill(request, sink.clone()).await,
+        _ => Sending::new(&*sink, &pace, request.until).send(request, None).await,
+    };
+    answer.unwrap_or_else(|reason| Answer { sink: index, version, unreadable: Some(reason), ..Answer::default() })
+}
+
+/// Fills a view from the next rows of the walk.
+async fn fill(request: PublishRequest, sink: Arc<dyn DocumentSink>) -> Result<Answer, String> {
+    let (index, version) = (request.sink, request.version);
+    let reading = tokio::task::spawn_blocking(move || match sink.row_view() {
+        Some(view) => show(&request, view),
+        None => unreachable!("it was one a moment ago"),
+    });
+    let Prepared { known, walked_to, .. } = read(reading).await?;
+    Ok(Answer { sink: index, version, outcomes: known, walked_to, ..Answer::default() })
+}
+
+/// Sweeps the next documents of the target: those that are older than the filling are deleted, or written anew.
+async fn sweep(
+    request: &PublishRequest,
+    after: Option<Arc<str>>,
+    floor: Version,
+    sink: &dyn DocumentSink,
+    pace: &Mutex<Pace>,
+) -> Result<Answer, String> {
+    let PublishRequest { sink: index, version, until, .. } = *request;
+    let deadline = deadline(Instant::now(), until).ok_or("the claim of the target is too old to send on")?;
+    if let Some(sweeper) = sink.sweeper() {
+        let more = in_time(deadline, sweeper.sweep(floor, version, WALK_ROWS_MAX, deadline)).await?;
+        // There is no key to go on after: what was deleted is not found again.
+        let walked_to = more.then(|| Arc::from(""));
+        return Ok(Answer { sink: index, version, walked_to, ..Answer::default() });
+    }
+    let page = in_time(deadline, sink.list("", after.as_deref(), WALK_ROWS_MAX)).await?;
+    let (keys, next) = swept(&page, floor);
+    let request = PublishRequest {
+        plan: request.plan.clone(),
+        snapshot: request.snapshot.clone(),
+        work: Work::Keys(keys),
+        ..*request
+    };
+    Sending::new(sink, pace, until).send(request, next).await
+}
+
+/// What is rendered and goes out together, and the answers known already; in key order.
+#[derive(Default)]
+struct Batch {
+    writes: Vec<DocumentWrite>,
+    known: Vec<(Arc<str>, Outcome)>,
+    bytes: usize,
+    /// The last key of it.
+    through: Option<Arc<str>>,
+}
+
+impl Batch {
+    /// Whether nothing more may be put to it.
+    fn is_full(&self, limits: Limits, more: usize) -> bool {
+        let items = self.writes.len();
+        items >= limits.items_max || (items > 0 && self.bytes + more > limits.bytes_max)
+    }
+
+    fn push(&mut self, key: Arc<str>, rendered: Result<DocumentWrite, Outcome>) {
+        match rendered {
+            Ok(write) => {
+                self.bytes += size(&write);
+                self.writes.push(write);
             }
-            Err(error) => return unreadable(index, version, error.to_string()),
+            Err(known) => self.known.push((key.clone(), known)),
+        }
+        self.through = Some(key);
+    }
+}
+
+fn size(write: &DocumentWrite) -> usize {
+    match &write.body {
+        DocumentBody::Document(body) => body.len(),
+        DocumentBody::Delete => 0,
+    }
+}
+
+/// Renders a request into batches, until it is done or nobody takes them any more.
+fn render_batches(
+    request: &PublishRequest,
+    limits: Limits,
+    batches: &mpsc::Sender<Batch>,
+) -> Result<Option<Arc<str>>, StoreError> {
+    let mut batch = Batch::default();
+    let give = |batch: Batch| match batches.blocking_send(batch) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    let mut gone = false;
+    let walked_to = render(request, |key, rendered| {
+        let more = rendered.as_ref().map_or(0, size);
+        if batch.is_full(limits, more) {
+            let full = std::mem::take(&mut batch);
+            gone = give(full).is_break();
+        }
+        batch.push(key, rendered);
+        if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if !gone && batch.through.is_some() {
+        // Who does not take it has cut the request short.
+        let _ = give(batch);
+    }
+    Ok(walked_to)
+}
+
+/// A request on its way to the target.
+struct Sending<'s> {
+    sink: &'s dyn DocumentSink,
+    pace: &'s Mutex<Pace>,
+    until: Option<Instant>,
+    answer: Answer,
+}
+
+/// Whether the next batch may begin.
+enum Next {
+    Begin,
+    Wait(Instant),
+    Answered,
+    /// Not within this request.
+    Cut(Instant),
+}
+
+impl<'s> Sending<'s> {
+    fn new(sink: &'s dyn DocumentSink, pace: &'s Mutex<Pace>, until: Option<Instant>) -> Sending<'s> {
+        Sending { sink, pace, until, answer: Answer::default() }
+    }
+
+    fn pace(&self) -> std::sync::MutexGuard<'s, Pace> {
+        self.pace.lock().expect("nothing panics while it holds the pace")
+    }
+
+    /// Renders and sends a request. `swept_to`: where the sweep goes on that it is a step of.
+    async fn send(mut self, request: PublishRequest, swept_to: Option<Arc<str>>) -> Result<Answer, String> {
+        (self.answer.sink, self.answer.version) = (request.sink, request.version);
+        let ends = Instant::now() + REQUEST_TIME;
+        let limits = {
+            let pace = self.pace();
+            Limits { items_max: pace.items_max(), ..pace.limits() }
+        };
+        let (batches, mut rendered) = mpsc::channel(1);
+        let rendering = tokio::task::spawn_blocking(move || render_batches(&request, limits, &batches));
+        let mut under_way = FuturesUnordered::new();
+        let (mut tried_to, mut cut) = (None, None);
+        let mut open = true;
+        while open || !under_way.is_empty() {
+            let next = if open { self.next(ends) } else { Next::Answered };
+            match next {
+                Next::Cut(at) => {
+                    cut = Some(at);
+                    open = false;
+                    rendered.close();
+                }
+                Next::Begin => tokio::select! {
+                    biased;
+                    Some((began, keys, outcomes)) = under_way.next() => self.ended(began, keys, outcomes),
+                    batch = rendered.recv() => match batch {
+                        Some(batch) => {
+                            tried_to = batch.through.clone().or(tried_to);
+                            self.answer.outcomes.extend(batch.known);
+                            under_way.extend(self.begin(batch.writes));
+                        }
+                        None => open = false,
+                    },
+                },
+                Next::Wait(at) => tokio::select! {
+                    Some((began, keys, outcomes)) = under_way.next() => self.ended(began, keys, outcomes),
+                    () = tokio::time::sleep_until(at.into()) => {}
+                },
+                Next::Answered => {
+                    if let Some((began, keys, outcomes)) = under_way.next().await {
+                        self.ended(began, keys, outcomes);
+                    }
+                }
+            }
+        }
+        drop(under_way);
+        // What was rendered and not begun is not tried.
+        while rendered.recv().await.is_some() {}
+        let walked_to = read(rendering).await?;
+        self.answer.walked_to = walked_to.or(swept_to);
+        self.answer.cut = cut.map(|wait_until| Cut { after: tried_to, wait_until });
+        Ok(self.answer)
+    }
+
+    fn next(&self, ends: Instant) -> Next {
+        let now = Instant::now();
+        let charged = self.sink.meter().map_or(0, |meter| meter.read().charge_milli);
+        match self.pace().room(now, charged) {
+            _ if now >= ends => Next::Cut(now),
+            Room::Now => Next::Begin,
+            Room::At(at) if at < ends => Next::Wait(at),
+            Room::At(at) => Next::Cut(at),
+            Room::Answered => Next::Answered,
         }
     }
-    let reader = sink.clone();
-    let reading = tokio::task::spawn_blocking(move || match reader.row_view() {
-        Some(view) => show(&request, view),
-        None => prepare(&request),
-    });
-    let prepared = match reading.await {
-        Ok(Ok(prepared)) => prepared,
-        Ok(Err(error)) => return unreadable(index, version, error.to_string()),
-        Err(error) => return unreadable(index, version, error.to_string()),
-    };
-    let mut outcomes = prepared.known;
-    for batch in batches(prepared.writes) {
-        let keys: Vec<_> = batch.iter().map(|write| write.key.clone()).collect();
-        let Some(deadline) = deadline(Instant::now(), until) else {
+
+    /// Sends one batch; the answer of one that may not be sent any more is known.
+    fn begin(
+        &mut self,
+        batch: Vec<DocumentWrite>,
+    ) -> Option<impl Future<Output = (Instant, Vec<Written>, Vec<Outcome>)> + use<'s>> {
+        let now = Instant::now();
+        let written: Vec<Written> = batch.iter().map(Written::of).collect();
+        if written.is_empty() {
+            return None;
+        }
+        let Some(deadline) = deadline(now, self.until) else {
             let stale = || Outcome::Retry { reason: "the claim of the target was not confirmed in time".into() };
-            outcomes.extend(keys.into_iter().map(|key| (key, stale())));
-            continue;
+            self.answer.outcomes.extend(written.into_iter().map(|written| (written.key, stale())));
+            return None;
         };
-        let answers = sink.write(batch, deadline).await;
-        let unanswered = std::iter::repeat_with(|| Outcome::Unanswered { reason: "the target did not answer".into() });
-        outcomes.extend(keys.into_iter().zip(answers.into_iter().chain(unanswered)));
+        self.pace().began(now, written.len());
+        let sink = self.sink;
+        Some(async move { (now, written, sink.write(batch, deadline).await) })
     }
-    let (deleted, walked_to) = (prepared.deleted, prepared.walked_to.or(swept_to));
-    Answer { sink: index, version, outcomes, deleted, walked_to, unreadable: None }
+
+    /// Takes the answer of a batch in.
+    fn ended(&mut self, began: Instant, written: Vec<Written>, outcomes: Vec<Outcome>) {
+        let mut ended = pace::Ended { began, done: 0, busy: 0, after: None };
+        let unanswered = std::iter::repeat_with(|| Outcome::Unanswered { reason: "the target did not answer".into() });
+        for (Written { key, document }, outcome) in written.into_iter().zip(outcomes.into_iter().chain(unanswered)) {
+            match (&outcome, document) {
+                (Outcome::Ok | Outcome::Duplicate, document) => {
+                    ended.done += 1;
+                    if document.is_none() {
+                        self.answer.deleted.push(key.clone());
+                    }
+                }
+                (Outcome::Busy { after, .. }, _) => {
+                    ended.busy += 1;
+                    ended.after = ended.after.max(*after);
+                }
+                (Outcome::Poison { .. }, Some(document)) => self.answer.unwritable.push((key.clone(), document)),
+                _ => {}
+            }
+            self.answer.outcomes.push((key, outcome));
+        }
+        self.pace().ended(Instant::now(), ended);
+    }
+}
+
+/// What is remembered of a write under way.
+struct Written {
+    key: Arc<str>,
+    /// `None` for a delete.
+    document: Option<Arc<[u8]>>,
+}
+
+impl Written {
+    fn of(write: &DocumentWrite) -> Written {
+        let document = match &write.body {
+            DocumentBody::Document(body) => Some(body.clone()),
+            DocumentBody::Delete => None,
+        };
+        Written { key: write.key.clone(), document }
+    }
+}
+
+async fn read<T>(reading: tokio::task::JoinHandle<Result<T, StoreError>>) -> Result<T, String> {
+    match reading.await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// By when a batch that is sent now must be answered; `None` when it may not be sent any more.
 pub(crate) fn deadline(now: Instant, until: Option<Instant>) -> Option<Instant> {
-    let deadline = now + REQUEST_TIMEOUT;
+    let deadline = now + BATCH_TIMEOUT;
     match until {
         Some(until) if until <= now && !mutant!(StaleSender) => None,
         Some(until) => Some(deadline.min(until)),
@@ -206,63 +461,49 @@ pub(crate) fn deadline(now: Instant, until: Option<Instant>) -> Option<Instant> 
 /// Asks for a sink's claim.
 pub(crate) async fn read_claim(sink: &dyn DocumentSink) -> Result<Option<Claim>, String> {
     let claimed = sink.claimed().expect("only claims that are kept are asked for");
-    in_time(claimed.read_claim()).await
+    in_time(Instant::now() + CLAIM_TIMEOUT, claimed.read_claim()).await
 }
 
 /// Moves a sink's claim.
 pub(crate) async fn move_claim(sink: &dyn DocumentSink, from: Option<Claim>, to: Claim) -> Result<ClaimMove, String> {
     let claimed = sink.claimed().expect("only claims that are kept are asked for");
-    in_time(claimed.move_claim(from, to)).await
+    in_time(Instant::now() + CLAIM_TIMEOUT, claimed.move_claim(from, to)).await
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, SinkError>>) -> Result<T, String> {
-    match tokio::time::timeout(CLAIM_TIMEOUT, asked).await {
+async fn in_time<T>(deadline: Instant, asked: impl Future<Output = Result<T, SinkError>>) -> Result<T, String> {
+    match tokio::time::timeout_at(deadline.into(), asked).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("the target did not answer within {} s", CLAIM_TIMEOUT.as_secs())),
+        Err(_) => Err("the target did not answer in time".into()),
     }
-}
-
-fn unreadable(sink: usize, version: Version, reason: String) -> Answer {
-    Answer { sink, version, unreadable: Some(reason), ..Answer::default() }
-}
-
-/// Cuts writes into batches bounded by items and bytes.
-fn batches(writes: Vec<DocumentWrite>) -> Vec<Vec<DocumentWrite>> {
-    let mut batches: Vec<Vec<DocumentWrite>> = Vec::new();
-    let mut bytes = 0;
-    for write in writes {
-        let size = match &write.body {
-            DocumentBody::Document(body) => body.len(),
-            DocumentBody::Delete => 0,
-        };
-        match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_ITEMS_MAX && bytes + size <= BATCH_BYTES_MAX => batch.push(write),
-            _ => {
-                bytes = 0;
-                batches.push(vec![write]);
-            }
-        }
-        bytes += size;
-    }
-    batches
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn write(index: usize, size: usize) -> DocumentWrite {
+        let body = DocumentBody::Document(vec![b' '; size].into());
+        DocumentWrite { key: format!("{index:04}").into(), version: Version(1), body, time: None }
+    }
+
+    /// The sizes of the batches that writes of these sizes become.
+    fn batches(limits: Limits, sizes: &[usize]) -> Vec<usize> {
+        let (mut batch, mut cut) = (Batch::default(), Vec::new());
+        for (index, size) in sizes.iter().enumerate() {
+            if batch.is_full(limits, *size) {
+                cut.push(std::mem::take(&mut batch).writes.len());
+            }
+            let write = write(index, *size);
+            batch.push(write.key.clone(), Ok(write));
+        }
+        cut.push(batch.writes.len());
+        cut
+    }
+
     #[test]
-    fn batches_are_bounded_and_keep_the_order() {
-        let write = |index: usize, size: usize| DocumentWrite {
-            key: format!("{index:04}").into(),
-            version: Version(1),
-            body: DocumentBody::Document(vec![b' '; size].into()),
-        };
-        let sizes = |writes: Vec<DocumentWrite>| batches(writes).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes((0..600).map(|index| write(index, 10)).collect()), [256, 256, 88]);
-        let large = BATCH_BYTES_MAX / 2;
-        assert_eq!(sizes(vec![write(0, large), write(1, large), write(2, 1), write(3, 2 * large + 1)]), [2, 1, 1]);
-        let keys: Vec<_> = batches((0..600).map(|index| write(index, 1)).collect()).concat();
-        assert!(keys.is_sorted_by_key(|write| write.key.clone()));
+    fn batches_are_bounded() {
+        let limits = Limits { items_max: 256, bytes_max: 1000, requests_max: 1 };
+        assert_eq!(batches(limits, &[1; 600]), [256, 256, 88]);
+        assert_eq!(batches(limits, &[500, 500, 1, 1001]), [2, 1, 1], "a larger document goes alone");
     }
 }

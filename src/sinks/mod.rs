@@ -7,14 +7,18 @@ pub mod cache;
 pub mod claim;
 pub mod conflict;
 pub mod embedded;
+pub mod meter;
+pub mod pace;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::event::Version;
+use crate::event::{EventTime, Version};
 use crate::sinks::claim::ClaimedTarget;
+use crate::sinks::meter::Meter;
+use crate::sinks::pace::Limits;
 use crate::state::{Snapshot, StoredRow};
 
 /// A future that a sink returns; sinks are called through `dyn`.
@@ -28,6 +32,8 @@ pub struct DocumentWrite {
     /// INVARIANT: one version of one key names one sequence of bytes.
     pub version: Version,
     pub body: DocumentBody,
+    /// The time of the event that changed the row last: what `ttl` counts from.
+    pub time: Option<EventTime>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,9 +49,15 @@ pub enum Outcome {
     Ok,
     /// The same version was there already.
     Duplicate,
-    /// The target is busy or away, and has surely not done it: this item may be sent again.
+    /// The target was not reached, or refused it for a moment, and has surely not done it: this item may be sent again.
     Retry {
         reason: String,
+    },
+    /// The target is there and asks to be asked less (429, 503): this item was not done, and may be sent again.
+    Busy {
+        reason: String,
+        /// How long the target asks to wait.
+        after: Option<Duration>,
     },
     /// Nobody knows whether it was done, or will be, up to [`DocumentSink::late_for`] from now: it may be sent again.
     Unanswered {
@@ -91,19 +103,38 @@ pub trait DocumentSink: Send + Sync {
     /// The document it holds.
     fn read<'a>(&'a self, key: &'a str) -> SinkFuture<'a, Result<Option<StoredDocument>, SinkError>>;
 
-    /// A page of what it holds, in key order.
+    /// A page of what it holds, in key order; targets that cannot list by key say so.
     fn list<'a>(
         &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> SinkFuture<'a, Result<DocumentPage, SinkError>>;
+        _prefix: &'a str,
+        _after: Option<&'a str>,
+        _limit: usize,
+    ) -> SinkFuture<'a, Result<DocumentPage, SinkError>> {
+        Box::pin(std::future::ready(Err(SinkError {
+            reason: "this kind of target cannot list documents by key; ask the target itself".into(),
+        })))
+    }
+
+    /// What a target that cannot list by key does instead when what it held before is swept away.
+    fn sweeper(&self) -> Option<&dyn Sweeper> {
+        None
+    }
 
     /// Whether it loses all with the process: then it owes nothing durable and is filled from the rows at each start.
     fn is_volatile(&self) -> bool;
 
     /// The claim of the target; `None` for a volatile sink, which has no owner but its process.
     fn claimed(&self) -> Option<&dyn ClaimedTarget> {
+        None
+    }
+
+    /// What one request takes at most, and how many may be under way at once.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// Counts what it does; `None` where nothing is worth counting.
+    fn meter(&self) -> Option<&Meter> {
         None
     }
 
@@ -121,6 +152,19 @@ pub trait DocumentSink: Send + Sync {
     fn row_view(&self) -> Option<&dyn RowView> {
         None
     }
+}
+
+/// A target that finds and deletes old documents by itself.
+pub trait Sweeper: Send + Sync {
+    /// Deletes up to `limit` documents of this projection with a version below `floor`, each only if its version still is;
+    /// says whether there may be more. Where deletes leave versions behind, it is `version`. Settles by `deadline`.
+    fn sweep(
+        &self,
+        floor: Version,
+        version: Version,
+        limit: usize,
+        deadline: Instant,
+    ) -> SinkFuture<'_, Result<bool, SinkError>>;
 }
 
 /// A volatile sink that serves synced rows: rendering is left to its readers, so a change costs it next to nothing.

@@ -407,7 +407,7 @@ impl Harness {
             outcomes.push((write.key, if lost { retry } else { outcome }));
         }
         let (deleted, walked_to) = (prepared.deleted, prepared.walked_to);
-        let answer = Answer { sink, version, outcomes, deleted, walked_to, unreadable: None };
+        let answer = Answer { sink, version, outcomes, deleted, walked_to, ..Answer::default() };
         self.feed(Input::Answer(answer));
         true
     }

@@ -2,8 +2,7 @@
 
 pub mod blocks;
 pub mod driver;
+pub mod sinks;
 
 #[cfg(test)]
 mod simulator;
-#[cfg(test)]
-pub(crate) mod sinks;

@@ -41,6 +41,12 @@ enum Takes {
 
 use OptionClass::{Identity, Mapping, Tuning};
 
+/// Where a bound of a block is kept.
+enum Bound<'o> {
+    Count(&'o mut Option<u64>),
+    Time(&'o mut Option<Duration>),
+}
+
 type Row = (&'static str, OptionClass, Takes);
 
 const COMMON: &[Row] = &[
@@ -206,6 +212,7 @@ impl Context<'_, '_> {
                 continue;
             };
             if let Some(value) = self.option(*takes, option) {
+                self.bounds(kind, option, &value, &mut options);
                 self.keep(name, &value, &mut options);
                 options.all.push(SinkOption { name: (*name).into(), class: *class, value });
             }
@@ -316,6 +323,46 @@ impl Context<'_, '_> {
         let message = format!("`{name}` takes {what}");
         let diagnostic = Diagnostic::error(codes::OPTION_VALUE, message, span, "not this");
         self.report(diagnostic.with_help(format!("write `{name}: …` with {what}")));
+    }
+
+    /// `batch` and `budget`: blocks of known bounds, each more than zero.
+    fn bounds(&mut self, kind: SinkKind, option: &OptionEntry, value: &typed::OptionValue, options: &mut SinkOptions) {
+        let typed::OptionValue::Block(entries) = value else { return };
+        let (batch, budget) = (&mut options.batch, &mut options.budget);
+        let mut bounds: Vec<(&str, Takes, Bound<'_>)> = match &*option.name.text {
+            "batch" => vec![
+                ("max_items", Takes::Int, Bound::Count(&mut batch.items_max)),
+                ("max_bytes", Takes::Int, Bound::Count(&mut batch.bytes_max)),
+                ("max_wait", Takes::Duration, Bound::Time(&mut batch.wait_max)),
+            ],
+            "budget" if kind == SinkKind::Cosmos => vec![
+                ("documents_per_s", Takes::Int, Bound::Count(&mut budget.documents_per_s)),
+                ("request_units_per_s", Takes::Int, Bound::Count(&mut budget.charge_per_s)),
+            ],
+            "budget" => vec![("documents_per_s", Takes::Int, Bound::Count(&mut budget.documents_per_s))],
+            _ => return,
+        };
+        for (name, value) in entries {
+            let known: Vec<&'static str> = bounds.iter().map(|(known, ..)| *known).collect();
+            let Some((_, takes, bound)) = bounds.iter_mut().find(|(known, ..)| *known == &**name) else {
+                let message = format!("`{}` has no bound `{name}`", option.name.text);
+                let diagnostic = Diagnostic::error(codes::UNKNOWN_OPTION, message, option.span, "not known");
+                self.report(Diagnostic { help: suggest(name, "bounds", known), ..diagnostic });
+                continue;
+            };
+            match (bound, value) {
+                (Bound::Count(bound), typed::OptionValue::Constant(Value::Int(count))) if *count > 0 => {
+                    **bound = Some(count.unsigned_abs());
+                }
+                (Bound::Time(bound), typed::OptionValue::Constant(Value::Duration(micros))) if *micros > 0 => {
+                    **bound = Some(Duration::from_micros(micros.unsigned_abs()));
+                }
+                _ => {
+                    let takes = *takes;
+                    self.wrong_value(name, takes, option.span);
+                }
+            }
+        }
     }
 
     /// Options that the engine itself reads.

@@ -72,7 +72,7 @@ impl Core {
             offset: Offset(unwritable.version.0 as i64),
             time: None,
             key: Some(unwritable.key.as_bytes().to_vec()),
-            value: None,
+            value: unwritable.document.map(|document| document.to_vec()),
             headers: Vec::new(),
             to,
             class: "sink".into(),

@@ -114,6 +114,11 @@ impl OpenKeys {
         (!keys.is_empty()).then_some(keys)
     }
 
+    /// The next turn begins after this key.
+    pub fn go_on_after(&mut self, key: Arc<str>) {
+        self.cursor = Some(key);
+    }
+
     /// When the first of them may be sent.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
         self.keys.values().map(|open| open.not_before.unwrap_or(now)).min()

@@ -23,10 +23,12 @@ use crate::sinks::{DocumentSink, Outcome};
 use crate::state::SinkRecord;
 
 /// How many keys one request takes.
-const REQUEST_KEYS_MAX: usize = 512;
+const REQUEST_KEYS_MAX: usize = 4096;
+/// How long a key waits whose target is busy and does not say how long.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// How many rows one step of a walk looks at, and how many documents one of a sweep; few in tests, so that small worlds are
 /// walked in steps.
-pub(crate) const WALK_ROWS_MAX: usize = if cfg!(test) { 3 } else { 1024 };
+pub(crate) const WALK_ROWS_MAX: usize = if cfg!(test) { 3 } else { 4096 };
 /// With more open keys than this, the rows are walked instead.
 const OPEN_KEYS_MAX: usize = 1_000_000;
 
@@ -97,14 +99,28 @@ pub(crate) struct Answer {
     pub deleted: Vec<Arc<str>>,
     /// For [`Work::Rows`] and [`Work::Sweep`]: the last row or document looked at, or `None` at the end.
     pub walked_to: Option<Arc<str>>,
+    /// The documents among them that can never be written.
+    pub unwritable: Vec<(Arc<str>, Arc<[u8]>)>,
+    /// The request was not tried to its end.
+    pub cut: Option<Cut>,
     /// The rows, or what the target holds, could not be read; nothing was written.
     pub unreadable: Option<String>,
+}
+
+/// Where a request was cut short, by the pace of the target.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The last key that was tried.
+    pub after: Option<Arc<str>>,
+    /// Nothing may be sent before.
+    pub wait_until: Instant,
 }
 
 /// A document that can never be written, to be set aside.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unwritable {
     pub key: Arc<str>,
+    pub document: Option<Arc<[u8]>>,
     pub reason: String,
     pub version: Version,
     /// `None`: counted and logged.
@@ -355,6 +371,8 @@ impl Owed {
             return Some(Work::Rows { after: walk.after.clone(), floor: walk.floor });
         }
         match &self.fill {
+            // A key that waits to be written anew is not taken for one that is gone.
+            Fill::Sweeping { .. } if self.open.oldest().is_some_and(|oldest| oldest <= self.sweep_floor) => None,
             Fill::Sweeping { after } if self.late_until.is_none_or(|until| until <= now) => {
                 Some(Work::Sweep { after: after.clone(), floor: self.sweep_floor })
             }
@@ -392,7 +410,7 @@ impl Owed {
         self.pause_until = None;
         self.trouble = None;
         let mut given_up = Vec::new();
-        let Answer { version, outcomes, deleted, walked_to, .. } = answer;
+        let Answer { version, outcomes, deleted, walked_to, unwritable, cut, .. } = answer;
         let deleted: HashSet<Arc<str>> = deleted.into_iter().collect();
         for (key, outcome) in outcomes {
             if matches!(outcome, Outcome::Ok | Outcome::Duplicate) && deleted.contains(&key) {
@@ -401,8 +419,13 @@ impl Owed {
                 self.answered(now, sent, (key, version), outcome, jitter, &mut given_up);
             }
         }
-        if !self.stopped {
-            self.walked(sent, walked_to);
+        for given_up in &mut given_up {
+            given_up.document = unwritable.iter().find(|(key, _)| *key == given_up.key).map(|(_, body)| body.clone());
+        }
+        match cut {
+            Some(cut) => self.cut(sent, cut),
+            None if !self.stopped => self.walked(sent, walked_to),
+            None => {}
         }
         given_up
     }
@@ -423,6 +446,16 @@ impl Owed {
             Some(open) if open.changed <= version && open.confirms => self.open.close(&key, version),
             // What changed since is not put off.
             Some(open) if open.changed <= version => (open.confirms, open.not_before) = (true, Some(until)),
+            _ => {}
+        }
+    }
+
+    /// A request was not tried to its end: what is left of it stays owed.
+    fn cut(&mut self, sent: Sent, Cut { after, wait_until }: Cut) {
+        self.pause_until = Some(wait_until);
+        match (sent, after, &mut self.walk) {
+            (Sent::Rows, Some(after), Some(walk)) if !self.stopped => walk.after = Some(after),
+            (Sent::Keys, Some(after), _) => self.open.go_on_after(after),
             _ => {}
         }
     }
@@ -449,6 +482,13 @@ impl Owed {
                         self.give_up(key, version, reason, given_up);
                     }
                 }
+            }
+            Outcome::Busy { reason, after } => {
+                self.reopen(sent, &key);
+                if let Some(open) = self.open.get_mut(&key) {
+                    open.not_before = Some(now + after.unwrap_or(BUSY_PAUSE));
+                }
+                self.trouble = Some(reason);
             }
             Outcome::Poison { reason } => self.give_up(key, version, reason, given_up),
             Outcome::Foreign { stored: Some(stored), .. } if self.adopt => {
@@ -511,7 +551,7 @@ impl Owed {
             FaultAction::DeadLetter(topic) => Some(topic.clone()),
         };
         self.open.close(&key, version);
-        given_up.push(Unwritable { key, reason, version, to });
+        given_up.push(Unwritable { key, document: None, reason, version, to });
     }
 
     /// Nothing more is sent.
@@ -573,7 +613,7 @@ mod tests {
         let mut seen = 0;
         while let Some(Work::Keys(sent)) = owed.next_work(now) {
             // The first keys change again and again: the walk goes past them all the same.
-            seen += sent.iter().filter(|key| ***key >= *keys(512..513)[0]).count();
+            seen += sent.iter().filter(|key| ***key >= *keys(REQUEST_KEYS_MAX..REQUEST_KEYS_MAX + 1)[0]).count();
             owed.owe(&keys(0..REQUEST_KEYS_MAX), Version(3 + seen as u64));
             owed.answer(now, answer(3, &sent, Outcome::Ok, None), &mut jitter);
             if seen == REQUEST_KEYS_MAX {

@@ -12,14 +12,15 @@ mod writer;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use crate::event::{Offset, TopicPartition, Version};
+use crate::language::typed::SinkOptions;
 use crate::plan::Plan;
 use crate::runtime::core::{Core, Ended, Input, TargetTraits};
 use crate::runtime::fold::{FoldPool, FoldProgram, Folder, message};
@@ -27,7 +28,9 @@ use crate::runtime::progress::{ProjectionStatus, RunState};
 use crate::runtime::reader::ReaderSpec;
 use crate::runtime::start::{StartOptions, core_facts};
 use crate::runtime::{EngineOptions, ProjectionSpec};
+use crate::sinks::DocumentSink;
 use crate::sinks::claim::ProcessId;
+use crate::sinks::pace::{Budget, Limits, Pace};
 use crate::state::directory::random_id;
 use crate::state::{Counters, Snapshot, Store, StoreError};
 
@@ -144,11 +147,13 @@ impl Engine {
         let shards = parts.pool.width();
         let folder = Folder::new(program, parts.pool.clone(), snapshot.clone(), hot, shards);
         let (reader, commands) = channel();
+        let paces = spec.sinks.iter().zip(&spec.plan.projection.sinks).map(|(sink, into)| pace(&**sink, &into.options));
         let driver = ProjectionDriver {
             core: Core::new(facts.core),
             folder,
-            plan: spec.plan,
+            plan: spec.plan.clone(),
             generation,
+            paces: paces.collect(),
             sinks: spec.sinks,
             snapshot,
             messages: inbox,
@@ -278,4 +283,18 @@ fn not_started(plan: &Plan) -> ProjectionStatus {
 
 fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, Ended> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Ended::Panicked(message(panic.as_ref())))
+}
+
+/// The pace of a sink: what the target takes, and less where the file says so.
+fn pace(sink: &dyn DocumentSink, options: &SinkOptions) -> Arc<Mutex<Pace>> {
+    let SinkOptions { batch, budget, .. } = options;
+    let Limits { items_max, bytes_max, requests_max } = sink.limits();
+    let limits = Limits {
+        items_max: batch.items_max.map_or(items_max, |max| items_max.min(max as usize)),
+        bytes_max: batch.bytes_max.map_or(bytes_max, |max| bytes_max.min(max as usize)),
+        requests_max,
+    };
+    let per_s = |budget: Option<u64>| budget.map(|per_s| per_s as f64);
+    let budget = Budget { documents_per_s: per_s(budget.documents_per_s), charge_per_s: per_s(budget.charge_per_s) };
+    Arc::new(Mutex::new(Pace::new(limits, budget)))
 }

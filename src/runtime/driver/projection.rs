@@ -4,8 +4,8 @@
 //! They all answer through one channel, so what happens to a projection happens in one order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Handle;
@@ -20,6 +20,7 @@ use crate::runtime::progress::ProjectionStatus;
 use crate::runtime::publish::{PublishRequest, move_claim, publish, read_claim};
 use crate::runtime::reader::{Command, News};
 use crate::sinks::DocumentSink;
+use crate::sinks::pace::Pace;
 use crate::state::{RowChange, Snapshot};
 
 /// Under load the shown status is replaced no more often than this.
@@ -44,6 +45,8 @@ pub(super) struct ProjectionDriver {
     pub plan: Arc<Plan>,
     pub generation: Generation,
     pub sinks: Vec<Arc<dyn DocumentSink>>,
+    /// In the order of the sinks.
+    pub paces: Vec<Arc<Mutex<Pace>>>,
     pub snapshot: Arc<dyn Snapshot>,
     pub messages: Receiver<Message>,
     /// To itself, for those who answer.
@@ -233,8 +236,9 @@ impl ProjectionDriver {
             snapshot: self.snapshot.clone(),
         };
         let (target, replies) = (self.sinks[sink].clone(), self.replies.clone());
+        let pace = self.paces[sink].clone();
         self.tokio.spawn(async move {
-            let answer = publish(request, target).await;
+            let answer = publish(request, target, pace).await;
             let _ = replies.send(Message::Heard(Input::Answer(answer))); // nobody waits once the projection has ended
         });
     }

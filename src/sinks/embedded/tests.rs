@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::event::Version;
 use crate::sinks::DocumentBody;
-use crate::testing::sinks::{claim, conformance, delete, put};
+use crate::testing::sinks::{Subject, claim, conformance, delete, plan, put};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -26,7 +26,9 @@ fn it_is_a_document_sink() {
     let other = store.sink(&orders(), "other").unwrap();
     runtime().block_on(async {
         other.write(vec![put("a", 99, "other")], soon()).await;
-        conformance(&store.sink(&orders(), "search").unwrap()).await;
+        let sink = store.sink(&orders(), "search").unwrap();
+        let plan = plan("elasticsearch { index: \"notes\" }");
+        conformance(&Subject { sink: &sink, plan, lists: true, raises: true }).await;
         assert_eq!(&*other.read("a").await.unwrap().unwrap().body, b"other");
     });
 }

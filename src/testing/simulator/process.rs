@@ -415,7 +415,7 @@ impl Process {
 
     fn answer(&mut self, index: usize, unreadable: Option<String>) {
         let Publishing { sink, version, outcomes, deleted, walked_to, .. } = self.publishing.remove(index);
-        let answer = Answer { sink, version, outcomes, deleted, walked_to, unreadable };
+        let answer = Answer { sink, version, outcomes, deleted, walked_to, unreadable, ..Answer::default() };
         self.inbox.push_back(Message::Answered(answer));
     }
 
