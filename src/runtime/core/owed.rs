@@ -442,8 +442,11 @@ impl Owed {
         let Some(until) = until.filter(|until| *until > now) else { return self.open.close(&key, version) };
         self.reopen(sent, &key);
         match self.open.get_mut(&key) {
-            // It was sent after its time.
-            Some(open) if open.changed <= version && open.confirms => self.open.close(&key, version),
+            // It was sent after its time: what is sent by a walk does not wait for that.
+            Some(open) if open.changed <= version && open.confirms && sent == Sent::Keys => {
+                self.open.close(&key, version);
+            }
+            Some(open) if open.changed <= version && open.confirms => {}
             // What changed since is not put off.
             Some(open) if open.changed <= version => (open.confirms, open.not_before) = (true, Some(until)),
             _ => {}
