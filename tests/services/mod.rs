@@ -5,7 +5,7 @@
 //! with a line on stderr, or fail when `PROJECTOR_TEST_SERVICES=required`. What is fetched or built for them is kept in
 //! `PROJECTOR_SERVICES_CACHE`, or below the build folder.
 //!
-//! `kafka()`, `cosmos()` and so on give the one server that tests share: each test keeps to names of its own (`Server::unique`).
+//! `kafka()`, `redis()` and so on give the one server that tests share: each test keeps to names of its own (`Server::unique`).
 //! The others start one for the caller alone, which may have settings, and which only the caller may kill.
 
 use std::env;
@@ -20,13 +20,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 mod cosmos;
 mod kafka;
 mod opensearch;
+mod postgres;
 mod proxy;
+mod redis;
 mod tests;
 
 pub use self::cosmos::{cosmos, cosmos_behind, cosmos_throttled};
 pub use self::kafka::{Broker, kafka};
 pub use self::opensearch::{opensearch, opensearch_with};
+pub use self::postgres::{postgres, postgres_with};
 pub use self::proxy::Proxy;
+pub use self::redis::{redis, redis_cluster, redis_with};
 
 /// How often a start is tried, should another process take a port in between.
 const STARTS_MAX: u32 = 3;

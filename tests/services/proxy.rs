@@ -253,7 +253,7 @@ mod tests {
 
     fn answer(mut stream: &TcpStream, received: &Sender<String>) {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if received.send(line.clone()).is_err() || writeln!(stream, "{line}").is_err() {
+            if received.send(line.clone()).is_err() || stream.write_all(format!("{line}\n").as_bytes()).is_err() {
                 return;
             }
         }
@@ -266,7 +266,8 @@ mod tests {
     }
 
     fn say(mut client: &TcpStream, line: &str) {
-        writeln!(client, "{line}").expect("it is sent");
+        // At once: its end would wait for an answer to its beginning.
+        client.write_all(format!("{line}\n").as_bytes()).expect("it is sent");
     }
 
     /// The next line, or nothing when the connection is closed.

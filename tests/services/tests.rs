@@ -2,7 +2,10 @@
 
 use std::io::Read;
 
-use super::{Proxy, cosmos, cosmos_behind, cosmos_throttled, opensearch, opensearch_with};
+use super::{
+    Proxy, cosmos, cosmos_behind, cosmos_throttled, opensearch, opensearch_with, postgres, postgres_with, redis,
+    redis_cluster, redis_with,
+};
 
 /// What a server answers to a request over HTTP.
 fn ask(method: &str, url: String, headers: &[(&str, &str)], body: &str) -> (u16, String) {
@@ -84,4 +87,72 @@ fn cosmos_names_the_proxy_it_is_behind() {
     emulator.kill();
     emulator.restart();
     assert_eq!(account().0, 200);
+}
+
+/// One session, run to its end.
+async fn query(url: &str, statement: &str) -> Vec<String> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("it is up");
+    let statement = statement.to_owned();
+    let asked = async move { client.simple_query(&statement).await.expect("it is understood") };
+    let (answers, ended) = tokio::join!(asked, connection);
+    ended.expect("the session ends well");
+    let rows = answers.into_iter().filter_map(|answer| match answer {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    rows.collect()
+}
+
+#[tokio::test]
+async fn postgres_gives_each_test_a_database() {
+    let Some(postgres) = postgres() else { return };
+    let [first, second] = [postgres.database("accounts"), postgres.database("accounts")];
+    query(&first, "create table t (a int); insert into t values (1)").await;
+    assert_eq!(query(&first, "select a from t").await, ["1"]);
+    assert_eq!(query(&second, "select to_regclass('t') is null").await, ["t"]);
+}
+
+#[tokio::test]
+async fn postgres_keeps_what_it_acknowledged_over_a_crash() {
+    let Some(mut postgres) = postgres_with(&["max_connections=7"]) else { return };
+    let url = postgres.database("accounts");
+    assert_eq!(query(&url, "show max_connections").await, ["7"]);
+    query(&url, "create table t (a int); insert into t values (1)").await;
+    postgres.server.kill();
+    assert!(tokio_postgres::connect(&url, tokio_postgres::NoTls).await.is_err());
+    postgres.server.restart();
+    assert_eq!(query(&url, "select a from t").await, ["1"]);
+}
+
+#[test]
+fn redis_answers() -> ::redis::RedisResult<()> {
+    let Some(server) = redis() else { return Ok(()) };
+    let mut client = ::redis::Client::open(server.url.as_str())?.get_connection()?;
+    let key = server.unique("key");
+    let (_, got): ((), String) = ::redis::pipe().set(&key, "a").get(&key).query(&mut client)?;
+    assert_eq!(got, "a");
+    Ok(())
+}
+
+#[test]
+fn redis_keeps_its_file_over_a_crash_and_takes_settings() -> ::redis::RedisResult<()> {
+    let Some(mut server) = redis_with(&["--appendonly", "yes", "--appendfsync", "always"]) else { return Ok(()) };
+    let client = ::redis::Client::open(server.url.as_str())?;
+    ::redis::cmd("set").arg("key").arg("a").exec(&mut client.get_connection()?)?;
+    server.kill();
+    assert!(client.get_connection().is_err());
+    server.restart();
+    let got: String = ::redis::cmd("get").arg("key").query(&mut client.get_connection()?)?;
+    assert_eq!(got, "a");
+    Ok(())
+}
+
+#[test]
+fn redis_cluster_spreads_keys_over_three_masters() -> ::redis::RedisResult<()> {
+    let Some(cluster) = redis_cluster() else { return Ok(()) };
+    let mut client = ::redis::Client::open(cluster.url.as_str())?.get_connection()?;
+    // Slots 12182 and 5061, which are those of other masters than the first and of the first.
+    let moved = ::redis::cmd("set").arg("foo").arg("a").exec(&mut client).expect_err("it is another's slot");
+    assert_eq!(moved.code(), Some("MOVED"));
+    ::redis::cmd("set").arg("bar").arg("a").exec(&mut client)
 }
