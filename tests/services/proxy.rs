@@ -6,7 +6,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::thread;
 
 use super::free_ports;
@@ -38,8 +38,8 @@ struct Facts {
     mode: Mode,
     target: SocketAddr,
     listening: bool,
-    /// Both ends of every connection so far that was not cut, for cutting.
-    ends: Vec<[Arc<TcpStream>; 2]>,
+    /// Both ends of every connection that may still be open.
+    ends: Vec<Weak<TcpStream>>,
     connections: usize,
     swallowed: usize,
 }
@@ -144,7 +144,7 @@ impl State {
 
 impl Facts {
     fn cut(&mut self) {
-        for end in self.ends.drain(..).flatten() {
+        for end in self.ends.drain(..).filter_map(|end| end.upgrade()) {
             let _ = end.shutdown(Shutdown::Both);
         }
     }
@@ -185,7 +185,8 @@ fn carry(state: &Arc<State>, facts: &mut Facts, client: TcpStream) {
         end.set_nodelay(true).expect("an option of every socket");
         Arc::new(end)
     });
-    facts.ends.push([Arc::clone(&client), Arc::clone(&server)]);
+    facts.ends.retain(|end| end.strong_count() > 0);
+    facts.ends.extend([Arc::downgrade(&client), Arc::downgrade(&server)]);
     let [requests, answers] = [Arc::clone(state), Arc::clone(state)];
     let [client_again, server_again] = [Arc::clone(&client), Arc::clone(&server)];
     thread::spawn(move || pass_requests(&requests, &client, &server));

@@ -80,15 +80,17 @@ offspring() {
   for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do echo "$child"; offspring "$child"; done
 }
 
-# Ends the server's processes in the middle of whatever they do, and waits until they are gone.
+# Ends the server's processes in the middle of whatever they do, and waits until they are gone with their ports and files.
 crash() {
-  local pid all=("${pids[@]}")
+  local pid born=()
   [ ${#pids[@]} -gt 0 ] || return 0
   # Halted first, so that no child is born unseen.
   kill -STOP "${pids[@]}" 2>/dev/null || true
-  for pid in "${pids[@]}"; do all+=($(offspring "$pid")); done
-  kill -KILL "${all[@]}" 2>/dev/null || true
-  for pid in "${all[@]}"; do while alive "$pid"; do sleep 0.01; done; done
+  for pid in "${pids[@]}"; do born+=($(offspring "$pid")); done
+  kill -KILL "${pids[@]}" "${born[@]}" 2>/dev/null || true
+  # Not `alive`: a process of many threads looks dead while some of them still hold its port.
+  wait "${pids[@]}" || true
+  for pid in "${born[@]}"; do while alive "$pid"; do sleep 0.01; done; done
   pids=()
 }
 

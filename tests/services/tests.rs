@@ -1,6 +1,7 @@
 //! Every server answers, and one of a test's own comes back after a crash.
 
 use std::io::Read;
+use std::net::TcpStream;
 
 use super::{
     Proxy, cosmos, cosmos_behind, cosmos_throttled, opensearch, opensearch_with, postgres, postgres_with, redis,
@@ -42,6 +43,7 @@ fn opensearch_keeps_documents_over_a_crash_and_takes_settings() {
     let large = format!(r#"{{"a":"{}"}}"#, "a".repeat(4096));
     assert_eq!(ask("PUT", document.clone(), &[JSON], &large).0, 429);
     node.kill();
+    assert!(TcpStream::connect(("127.0.0.1", node.port)).is_err());
     node.restart();
     assert_eq!(ask("GET", document, &[], "").0, 200);
 }
@@ -84,9 +86,10 @@ fn cosmos_names_the_proxy_it_is_behind() {
     let (status, document) = account();
     assert_eq!(status, 200);
     assert!(document.contains(&format!(r#""databaseAccountEndpoint":"http://{}/""#, proxy.address())), "{document}");
+    let _ = container(&emulator.url, "d");
     emulator.kill();
     emulator.restart();
-    assert_eq!(account().0, 200);
+    assert_eq!(ask("GET", format!("http://{}/dbs/d", proxy.address()), &[], "").0, 404);
 }
 
 /// One session, run to its end.
