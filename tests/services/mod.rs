@@ -30,7 +30,7 @@ pub use self::kafka::{Broker, kafka};
 pub use self::opensearch::{opensearch, opensearch_with};
 pub use self::postgres::{postgres, postgres_with};
 pub use self::proxy::Proxy;
-pub use self::redis::{redis, redis_cluster, redis_with};
+pub use self::redis::{redis, redis_cluster, redis_tls, redis_with};
 
 /// How often a start is tried, should another process take a port in between.
 const STARTS_MAX: u32 = 3;
@@ -100,6 +100,11 @@ impl Server {
         panic!("{} did not start: {failed}", kind.name)
     }
 
+    /// The file with the certificate, in PEM, of who has signed that of a server with TLS.
+    pub fn authority(&self) -> PathBuf {
+        self.script.state.join("ca.crt")
+    }
+
     /// A name that no other test of this run has on this server.
     pub fn unique(&self, prefix: &str) -> String {
         format!("{prefix}_{}", self.names.fetch_add(1, Ordering::Relaxed))
@@ -126,6 +131,8 @@ enum Start {
 
 /// The script that runs a server, for as long as this is not dropped.
 struct Script {
+    /// The folder of the server's data and logs.
+    state: PathBuf,
     child: Child,
     said: BufReader<ChildStdout>,
 }
@@ -145,7 +152,7 @@ impl Script {
             Err(error) => return Start::Absent(format!("`{}` cannot be run: {error}", script.display())),
         };
         let said = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut script = Script { child, said };
+        let mut script = Script { state, child, said };
         if script.hear() == "ready" { Start::Ready(script) } else { script.ended() }
     }
 

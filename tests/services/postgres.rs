@@ -19,6 +19,8 @@ pub fn postgres() -> Option<&'static Postgres> {
 }
 
 /// A server of the caller's own with settings `name=value`, such as `max_connections=3`.
+///
+/// With `tls` as the first it offers TLS as well; `Server::authority` is whom its clients have to trust.
 pub fn postgres_with(settings: &[&str]) -> Option<Postgres> {
     own(&SERVER, settings).map(|server| Postgres { server })
 }

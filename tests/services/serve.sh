@@ -56,6 +56,18 @@ fetch_jars() {
   mvn -B -ntp -q -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$cache/lib" -DincludeScope=runtime
 }
 
+# Makes $state/tls.key and $state/tls.crt for 127.0.0.1, from an authority of its own whose certificate is $state/ca.crt.
+certify() {
+  needs openssl
+  local new=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  {
+    openssl req -x509 "${new[@]}" -keyout "$state/ca.key" -out "$state/ca.crt" -subj /CN=tests -days 2
+    openssl req "${new[@]}" -keyout "$state/tls.key" -out "$state/tls.csr" -subj /CN=127.0.0.1
+    openssl x509 -req -in "$state/tls.csr" -CA "$state/ca.crt" -CAkey "$state/ca.key" -CAcreateserial -days 2 \
+      -extfile <(echo 'subjectAltName=IP:127.0.0.1,DNS:localhost') -out "$state/tls.crt"
+  } >"$log" 2>&1 </dev/null || { cat "$log" >&2; exit 1; }
+}
+
 # alive PID: it runs, and is not a dead process that nobody has asked after.
 alive() { [ -d /proc/"$1" ] && ! grep -qs '^State:[[:space:]]*Z' /proc/"$1"/status; }
 

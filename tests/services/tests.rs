@@ -1,11 +1,13 @@
 //! Every server answers, and one of a test's own comes back after a crash.
 
-use std::io::Read;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use super::{
     Proxy, cosmos, cosmos_behind, cosmos_throttled, opensearch, opensearch_with, postgres, postgres_with, redis,
-    redis_cluster, redis_with,
+    redis_cluster, redis_tls, redis_with,
 };
 
 /// What a server answers to a request over HTTP.
@@ -158,4 +160,28 @@ fn redis_cluster_spreads_keys_over_three_masters() -> ::redis::RedisResult<()> {
     let moved = ::redis::cmd("set").arg("foo").arg("a").exec(&mut client).expect_err("it is another's slot");
     assert_eq!(moved.code(), Some("MOVED"));
     ::redis::cmd("set").arg("bar").arg("a").exec(&mut client)
+}
+
+#[test]
+fn redis_speaks_tls_to_those_who_trust_its_authority() {
+    let Some(server) = redis_tls() else { return };
+    let ping = |trusted: &[&OsStr]| {
+        let mut client = Command::new("redis-cli");
+        client.args(["-p", &server.port.to_string(), "--tls"]).args(trusted).arg("ping");
+        String::from_utf8_lossy(&client.output().expect("it comes with the server").stdout).trim().to_owned()
+    };
+    assert_eq!(ping(&["--cacert".as_ref(), server.authority().as_os_str()]), "PONG");
+    assert_ne!(ping(&[]), "PONG");
+}
+
+#[test]
+fn postgres_offers_tls_when_it_is_told_to() {
+    let Some(postgres) = postgres_with(&["tls"]) else { return };
+    assert!(postgres.server.authority().exists());
+    let mut session = TcpStream::connect(("127.0.0.1", postgres.server.port)).expect("it is up");
+    // The length of the request and its code, 80877103: whether it speaks TLS.
+    session.write_all(&[0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]).expect("it is sent");
+    let mut answer = [0];
+    session.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"S");
 }

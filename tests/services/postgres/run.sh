@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A PostgreSQL of the machine's package, over TCP only; anyone may log in as `postgres`. Settings are `name=value`.
+# A PostgreSQL of the machine's package, over TCP only; anyone may log in as `postgres`. Settings are `name=value`. With `tls`
+# as the first of them it offers TLS as well.
 #
 # It never waits for the disk, so it outlives its own crash and not the machine's. What it has acknowledged is in the hands
 # of the operating system by then (synchronous_commit stays on): a crash of the server loses nothing.
@@ -9,6 +10,11 @@ bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
 [ -n "$bin" ] || bin=$(dirname "$(command -v postgres || echo /none/postgres)")
 [ -x "$bin/initdb" ] || { echo "postgresql is not installed" >&2; exit 3; }
 settings=()
+if [ "${1:-}" = tls ]; then
+  shift
+  certify
+  settings=(-c ssl=on -c ssl_cert_file="$state/tls.crt" -c ssl_key_file="$state/tls.key")
+fi
 for setting; do settings+=(-c "$setting"); done
 # To stop without waiting for clients.
 stop_signal=INT
@@ -18,7 +24,7 @@ as=()
 if [ "$(id -u)" = 0 ]; then
   id postgres >/dev/null 2>&1 || { echo "there is no user postgres to run it as" >&2; exit 3; }
   as=(setpriv --reuid=postgres --regid=postgres --init-groups)
-  chown postgres: "$state"
+  chown -R postgres: "$state"
 fi
 
 make_cluster() {
