@@ -371,13 +371,18 @@ impl Owed {
             return Some(Work::Rows { after: walk.after.clone(), floor: walk.floor });
         }
         match &self.fill {
-            // A key that waits to be written anew is not taken for one that is gone.
-            Fill::Sweeping { .. } if self.open.oldest().is_some_and(|oldest| oldest <= self.sweep_floor) => None,
-            Fill::Sweeping { after } if self.late_until.is_none_or(|until| until <= now) => {
+            Fill::Sweeping { after } if self.sweep_at(now).is_some_and(|at| at <= now) => {
                 Some(Work::Sweep { after: after.clone(), floor: self.sweep_floor })
             }
             _ => None,
         }
+    }
+
+    /// When the next step of the sweep is due: not while a key waits to be written anew, which would be taken for one that is
+    /// gone.
+    fn sweep_at(&self, now: Instant) -> Option<Instant> {
+        let waits = self.open.oldest().is_some_and(|oldest| oldest <= self.sweep_floor);
+        (matches!(self.fill, Fill::Sweeping { .. }) && !waits).then(|| self.late_until.unwrap_or(now))
     }
 
     /// When [`Owed::next_work`] may have something that it has not now.
@@ -385,8 +390,7 @@ impl Owed {
         if self.stopped || self.is_quiet() || self.sent != Sent::Nothing || self.foreign.is_some() {
             return None;
         }
-        let sweep = matches!(self.fill, Fill::Sweeping { .. }).then(|| self.late_until.unwrap_or(now));
-        let whole = if self.walk.is_some() { Some(now) } else { sweep };
+        let whole = if self.walk.is_some() { Some(now) } else { self.sweep_at(now) };
         let due = self.open.ready_at(now).into_iter().chain(whole).min()?;
         Some(due.max(self.pause_until.unwrap_or(due)))
     }
