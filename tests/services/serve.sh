@@ -39,6 +39,8 @@ once() {
   exec 9>"$cache/.lock"
   flock 9
   if [ ! -f "$mark" ]; then
+    # What another version of it has made is about to be overwritten.
+    rm -f "${mark%-*}"-*.complete
     "$@" </dev/null >&2 || { echo "this failed: $*" >&2; exit 3; }
     touch "$mark"
   fi
