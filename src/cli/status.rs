@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::{Exit, Failure, Global};
 use crate::control::access::Access;
 use crate::control::config::Config;
-use crate::serve::report::{PartitionReport, ProjectionReport};
+use crate::serve::report::{MeterReport, PartitionReport, ProjectionReport, SinkReport};
 
 /// How often `--watch` looks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -103,15 +103,42 @@ fn describe(report: &ProjectionReport) -> String {
         let state = match (sink.stopped, sink.filled, sink.owed) {
             (true, _, _) => "stopped".into(),
             (_, false, _) => "being filled".into(),
-            (_, _, Some(owed)) => format!("owed {owed} keys"),
+            (_, _, Some(owed)) => owed_keys(owed, sink),
             (_, _, None) => format!("settled up to version {}", sink.settled),
         };
         let trouble = sink.trouble.as_ref().map_or(String::new(), |trouble| format!(": {trouble}"));
         line(format!("  sink        {} {state}{trouble}", sink.name));
+        if let Some(metered) = sink.metered.filter(|metered| metered.requests > 0) {
+            line(format!("    {}", done(&metered)));
+        }
     }
     let stopped = report.partitions.iter().any(|partition| partition.stopped.is_some());
     if stopped || report.sinks.iter().any(|sink| sink.stopped) {
         line(format!("  `projector retry {}` tries again what has stopped", report.name));
+    }
+    text
+}
+
+/// How much a sink is owed, and since when.
+fn owed_keys(owed: u64, sink: &SinkReport) -> String {
+    let what = match (sink.walks, owed) {
+        (true, _) => "owed too many keys to count, found by a walk over the rows".to_owned(),
+        (false, 1) => "owed 1 key".to_owned(),
+        (false, owed) => format!("owed {owed} keys"),
+    };
+    let since = sink.owed_for_ms.filter(|ms| *ms >= 1000 && (owed > 0 || sink.walks));
+    since.map_or(what.clone(), |ms| format!("{what} for {}", rough(ms / 1000)))
+}
+
+/// What a sink did in this process.
+fn done(metered: &MeterReport) -> String {
+    let MeterReport { requests, documents, bytes, throttled, charge } = metered;
+    let mut text = format!("{documents} documents in {requests} requests, {bytes} bytes");
+    if *throttled > 0 {
+        write!(text, ", throttled {throttled} times").expect("a string takes all that is written");
+    }
+    if *charge > 0.0 {
+        write!(text, ", charged {charge:.1} RU").expect("a string takes all that is written");
     }
     text
 }

@@ -1,9 +1,10 @@
 //! What a running projection shows of itself: computed from progress, never from a stored flag.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::event::{Offset, TopicPartition, Version};
+use crate::sinks::meter::Metered;
 use crate::state::Counters;
 
 /// A projection at one moment. Replaced whole at each checkpoint and each answer, never per event.
@@ -63,11 +64,17 @@ pub struct SinkStatus {
     pub name: Arc<str>,
     /// Everything up to it has been answered.
     pub settled: Version,
-    /// How many keys it is owed.
+    /// How many keys it is owed, beside those that a walk over all rows will find.
     pub owed: u64,
+    /// When the oldest change it is owed was synced, in this process.
+    pub owed_since: Option<Instant>,
+    /// All rows are walked for it: there were too many keys to remember, or it is filled.
+    pub walks: bool,
     /// A volatile sink has been filled from the rows; others are always.
     pub filled: bool,
     /// Why it stopped, or what it waits for.
     pub trouble: Option<String>,
     pub stopped: bool,
+    /// What it did in this process, when it counts that.
+    pub metered: Option<Metered>,
 }

@@ -63,9 +63,22 @@ pub(crate) fn core_facts(
         let emit_again = start == Start::EmitAgain;
         let owes_keys = !target.volatile && !emit_again && record.settled > Version(0);
         let open = if owes_keys { snapshot.changed_since(generation, record.settled)? } else { Vec::new() };
-        let (name, adopt) = (into.name.clone(), into.options.adopt);
+        let (name, adopt, batch) = (into.name.clone(), into.options.adopt, into.options.batch);
+        let (wait_max, gathered_max) = (batch.wait_max.unwrap_or_default(), batch.items_max.unwrap_or(u64::MAX));
+        let gathered_max = usize::try_from(gathered_max).unwrap_or(usize::MAX);
         let on_fault = plan.projection.on_error.sink.clone();
-        sinks.push(SinkFacts { name, target, record, emit_again, open, adopt, on_fault });
+        sinks.push(SinkFacts {
+            name,
+            target,
+            record,
+            emit_again,
+            open,
+            adopt,
+            wait_max,
+            gathered_max,
+            at: None,
+            on_fault,
+        });
     }
     let version = stored.as_ref().map_or(Version(0), |state| state.version);
     let StoreIdentity { id, place } = store.identity();

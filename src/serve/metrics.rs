@@ -12,6 +12,7 @@ use crate::event::{EventTime, ProjectionName};
 use crate::runtime::progress::{ProjectionStatus, RunState};
 use crate::serve::Served;
 use crate::serve::report::age_s;
+use crate::sinks::meter::Metered;
 
 pub(super) async fn all(State(served): State<Arc<Served>>) -> impl IntoResponse {
     let statuses: Vec<_> = served.projections.iter().map(|projection| projection.status.borrow().clone()).collect();
@@ -109,6 +110,16 @@ fn sinks(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
     for (status, sink) in all() {
         page.sample("projector_sink_owed", &[("projection", &status.name), ("sink", &sink.name)], sink.owed);
     }
+    page.family(
+        "projector_sink_owed_seconds",
+        "gauge",
+        "For how long a sink has been owed something; 0 when it is not.",
+    );
+    for (status, sink) in all() {
+        let owed = sink.owed_since.map_or(0.0, |since| since.elapsed().as_millis() as f64 / 1000.0);
+        page.sample("projector_sink_owed_seconds", &[("projection", &status.name), ("sink", &sink.name)], owed);
+    }
+    meters(page, statuses);
     page.family("projector_sink_settled_version", "gauge", "Everything up to this version has been answered.");
     for (status, sink) in all() {
         let place = [("projection", &*status.name), ("sink", &*sink.name)];
@@ -118,6 +129,27 @@ fn sinks(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
     for (status, sink) in all() {
         let place = [("projection", &*status.name), ("sink", &*sink.name)];
         page.sample("projector_sink_stopped", &place, u64::from(sink.stopped));
+    }
+}
+
+/// What sinks did that count it.
+fn meters(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
+    let families: [(&str, &str, fn(Metered) -> f64); 5] = [
+        ("projector_sink_requests_total", "Requests that write, tries that were refused included.", |m| {
+            m.requests as f64
+        }),
+        ("projector_sink_documents_total", "Documents that were written or deleted.", |m| m.documents as f64),
+        ("projector_sink_bytes_total", "Bytes of documents that were sent.", |m| m.bytes as f64),
+        ("projector_sink_throttled_total", "Items that the target was too busy for.", |m| m.throttled as f64),
+        ("projector_sink_charge_total", "What the target charged, in its unit.", |m| m.charge_milli as f64 / 1000.0),
+    ];
+    for (name, help, read) in families {
+        page.family(name, "counter", help);
+        for (status, sink) in statuses.iter().flat_map(|status| status.sinks.iter().map(move |sink| (status, sink))) {
+            if let Some(metered) = sink.metered {
+                page.sample(name, &[("projection", &status.name), ("sink", &sink.name)], read(metered));
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventTime, Offset, TopicPartition};
 use crate::runtime::progress::{PartitionStatus, ProjectionStatus, RunState, SinkStatus};
+use crate::sinks::meter::Metered;
 use crate::state::backup::BackupMark;
 use crate::state::{Counters, ProjectionState, SinkRecord};
 use crate::value::timestamp;
@@ -75,9 +76,29 @@ pub struct SinkReport {
     pub settled: u64,
     /// How many keys it is owed; only an engine that runs has counted them.
     pub owed: Option<u64>,
+    /// For how long it has been owed something, in this process.
+    pub owed_for_ms: Option<u64>,
+    /// All rows are walked for it: there were too many keys to remember, or it is filled.
+    pub walks: bool,
     pub filled: bool,
     pub stopped: bool,
     pub trouble: Option<String>,
+    /// What it did in this process, when it counts that.
+    pub metered: Option<MeterReport>,
+}
+
+/// What a sink did in this process.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct MeterReport {
+    /// Requests that write, tries that were refused included.
+    pub requests: u64,
+    /// Documents that were written or deleted.
+    pub documents: u64,
+    pub bytes: u64,
+    /// Items that the target was too busy for.
+    pub throttled: u64,
+    /// What the target charged, in its own unit: request units of Cosmos DB.
+    pub charge: f64,
 }
 
 impl ProjectionReport {
@@ -135,9 +156,12 @@ impl ProjectionReport {
             name: name.to_string(),
             settled: sink.settled.0,
             owed: None,
+            owed_for_ms: None,
+            walks: false,
             filled: true,
             stopped: false,
             trouble: None,
+            metered: None,
         };
         ProjectionReport {
             name: name.to_owned(),
@@ -186,10 +210,20 @@ impl From<&SinkStatus> for SinkReport {
             name: sink.name.to_string(),
             settled: sink.settled.0,
             owed: Some(sink.owed),
+            owed_for_ms: sink.owed_since.map(|since| since.elapsed().as_millis() as u64),
+            walks: sink.walks,
             filled: sink.filled,
             stopped: sink.stopped,
             trouble: sink.trouble.clone(),
+            metered: sink.metered.map(MeterReport::from),
         }
+    }
+}
+
+impl From<Metered> for MeterReport {
+    fn from(metered: Metered) -> MeterReport {
+        let Metered { requests, documents, bytes, throttled, charge_milli } = metered;
+        MeterReport { requests, documents, bytes, throttled, charge: charge_milli as f64 / 1000.0 }
     }
 }
 

@@ -96,6 +96,9 @@ fn hashes() -> Hashes {
 
 fn status(next_offset: i64, version: u64, settled: u64) -> ProjectionStatus {
     let sink = |name: &str| SinkStatus {
+        owed_since: None,
+        walks: false,
+        metered: None,
         name: name.into(),
         settled: Version(settled),
         owed: 0,

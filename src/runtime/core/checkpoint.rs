@@ -136,6 +136,10 @@ impl Core {
 
     pub(super) fn synced(&mut self, now: Instant, version: Version, actions: &mut Vec<Action>) {
         let Some(checkpoint) = self.checkpoint.take_if(|checkpoint| checkpoint.version == version) else { return };
+        if !self.begun {
+            // What was owed before the start counts from it.
+            self.changes.changed(version, now);
+        }
         self.begun = true;
         self.synced = version;
         self.facts.plan = None;
@@ -147,6 +151,7 @@ impl Core {
         }
         if !checkpoint.keys.is_empty() {
             self.last_change = version;
+            self.changes.changed(version, now);
             let owed = self.owed.iter_mut().filter(|owed| !owed.traits.view);
             owed.for_each(|owed| owed.owe(&checkpoint.keys, version));
             if self.owed.iter().any(|owed| owed.traits.view) && !mutant!(ViewNotShown) {
@@ -160,6 +165,7 @@ impl Core {
             }
             partition.synced = partition.cut;
         }
+        self.changes.settled_by_all(self.owed.iter().map(|owed| owed.settled(version)).min().unwrap_or(version));
         self.remember_to_tell(offsets);
         actions.push(Action::Release);
     }

@@ -12,7 +12,7 @@ impl Core {
             return;
         }
         for sink in 0..self.owed.len() {
-            if !self.may_send(sink, now) {
+            if !self.may_send(sink, now) || self.gathers_until(sink, now) > now {
                 continue;
             }
             let until = self.holds[sink].as_ref().and_then(Hold::fresh_until);
@@ -28,6 +28,14 @@ impl Core {
                 actions.push(Action::Publish { sink, version, work, until });
             }
         }
+    }
+
+    /// Until when a sink gathers changes before they are sent, as its `batch` option says; now when it does not.
+    pub(super) fn gathers_until(&self, sink: usize, now: Instant) -> Instant {
+        let owed = &self.owed[sink];
+        let gathers = self.phase == Phase::Running && owed.gathers();
+        let since = gathers.then(|| self.changes.since(owed.settled(self.synced))).flatten();
+        since.map_or(now, |since| (since + owed.wait_max).max(now))
     }
 
     /// Nothing is sent before this start's epoch is synced and the target's claim is ours in it.
@@ -56,11 +64,12 @@ impl Core {
             let Unwritable { key, reason, .. } = &unwritable;
             let report = Report::Unwritable { sink: sink.clone(), key: key.clone(), reason: reason.clone() };
             actions.push(Action::Report(report));
-            self.set_aside(&sink, unwritable);
+            self.set_aside(sink_index, unwritable);
         }
     }
 
-    fn set_aside(&mut self, sink: &Arc<str>, unwritable: Unwritable) {
+    fn set_aside(&mut self, sink_index: usize, unwritable: Unwritable) {
+        let sink = &self.owed[sink_index].name;
         let Some(to) = unwritable.to else {
             self.sink_counters.skipped += 1;
             return;
@@ -78,7 +87,7 @@ impl Core {
             class: "sink".into(),
             code: "".into(),
             message: unwritable.reason,
-            at: None,
+            at: self.facts.sinks[sink_index].at.clone(),
         });
     }
 
@@ -117,9 +126,28 @@ impl Core {
             run_state: self.run_state(ended),
             version: self.synced,
             partitions: self.partitions.iter().map(shown_partition).collect(),
-            sinks: self.owed.iter().zip(&self.holds).map(|(owed, hold)| shown_sink(owed, hold, self.synced)).collect(),
+            sinks: (0..self.owed.len()).map(|sink| self.shown_sink(sink)).collect(),
             counters,
             checkpoint_at,
+        }
+    }
+
+    fn shown_sink(&self, sink: usize) -> SinkStatus {
+        let (owed, hold) = (&self.owed[sink], &self.holds[sink]);
+        let waits = || hold.as_ref()?.waits_for();
+        let quiet = || owed.is_quiet().then(|| "it is filled anew once the log is folded to its end".to_owned());
+        let fills = owed.is_refilled() || (owed.traits.volatile && owed.walks());
+        let settled = owed.settled(self.synced);
+        SinkStatus {
+            name: owed.name.clone(),
+            settled,
+            owed: owed.keys(),
+            owed_since: self.changes.since(settled).filter(|_| !owed.is_clear()),
+            walks: owed.walks(),
+            filled: !fills,
+            trouble: owed.trouble.clone().or_else(waits).or_else(quiet),
+            stopped: owed.stopped,
+            metered: None,
         }
     }
 
@@ -147,19 +175,5 @@ fn shown_partition(partition: &Partition) -> PartitionStatus {
         end: partition.end,
         caught_up: partition.is_caught_up() && partition.synced.offset == partition.folded.offset,
         stopped: partition.stopped().map(str::to_owned),
-    }
-}
-
-fn shown_sink(owed: &Owed, hold: &Option<Hold>, synced: Version) -> SinkStatus {
-    let waits = || hold.as_ref()?.waits_for();
-    let quiet = || owed.is_quiet().then(|| "it is filled anew once the log is folded to its end".to_owned());
-    let fills = owed.is_refilled() || (owed.traits.volatile && owed.walks());
-    SinkStatus {
-        name: owed.name.clone(),
-        settled: owed.settled(synced),
-        owed: owed.keys(),
-        filled: !fills,
-        trouble: owed.trouble.clone().or_else(waits).or_else(quiet),
-        stopped: owed.stopped,
     }
 }

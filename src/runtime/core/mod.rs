@@ -30,6 +30,7 @@
 //! flight), reads from there again, and lets nothing of that partition pass from the fault on. The common path keeps no
 //! copies for this; a stop costs folding at most one pause again, and happens once per partition.
 
+mod changes;
 mod checkpoint;
 mod delivery;
 mod hold;
@@ -61,6 +62,7 @@ pub(crate) use owed::{Answer, Cut, SinkFacts, TargetTraits, WALK_ROWS_MAX, Work}
 pub(crate) use pace::Jitter;
 pub(crate) use step::add;
 
+use changes::Changes;
 use hold::Hold;
 use owed::{Owed, Unwritable};
 use pace::Pace;
@@ -132,6 +134,11 @@ pub(crate) enum Input {
     },
     /// A person wants what has stopped to be tried again.
     Retry,
+    /// A person wants these documents of a sink to be written again.
+    Redrive {
+        sink: usize,
+        keys: Vec<Arc<str>>,
+    },
     /// A person gives up the event that a partition has stopped at; see [`Core::may_skip`].
     Skip {
         partition: TopicPartition,
@@ -348,6 +355,7 @@ pub(crate) struct Core {
     holds: Vec<Option<Hold>>,
     pace: Pace,
     jitter: Jitter,
+    changes: Changes,
     telling: Vec<Telling>,
     caught_up: bool,
 }

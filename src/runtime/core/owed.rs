@@ -72,6 +72,11 @@ pub(crate) struct SinkFacts {
     pub open: Vec<Arc<str>>,
     /// Takes over documents that somebody else wrote.
     pub adopt: bool,
+    /// Changes are gathered for so long before they are sent, or until there are so many.
+    pub wait_max: Duration,
+    pub gathered_max: usize,
+    /// Its place in the `.proj` file.
+    pub at: Option<String>,
     pub on_fault: SinkFaultAction,
 }
 
@@ -177,6 +182,8 @@ pub(super) struct Owed {
     /// A version of somebody else that ours must be above.
     pub foreign: Option<Version>,
     adopt: bool,
+    pub wait_max: Duration,
+    gathered_max: usize,
     sent: Sent,
     /// What was sent last: walk, sweep and open keys take turns.
     walked_last: bool,
@@ -210,6 +217,8 @@ impl Owed {
             sent_version: Version(0),
             foreign: None,
             adopt: facts.adopt,
+            wait_max: facts.wait_max,
+            gathered_max: facts.gathered_max,
             sent: Sent::Nothing,
             walked_last: false,
             on_fault: facts.on_fault,
@@ -329,6 +338,11 @@ impl Owed {
 
     pub fn keys(&self) -> u64 {
         self.open.len() as u64
+    }
+
+    /// Whether changes may wait for more.
+    pub fn gathers(&self) -> bool {
+        !self.wait_max.is_zero() && self.open.len() < self.gathered_max && self.walk.is_none() && !self.is_refilled()
     }
 
     pub fn walks(&self) -> bool {
@@ -598,6 +612,9 @@ mod tests {
             emit_again: false,
             open: vec![],
             adopt: false,
+            wait_max: Duration::ZERO,
+            gathered_max: 0,
+            at: None,
             on_fault,
         };
         Owed::new(facts)

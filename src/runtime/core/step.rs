@@ -43,6 +43,7 @@ impl Core {
             holds: facts.sinks.iter().map(|sink| Some(Hold::new(facts.us, sink.target.claimed?))).collect(),
             pace: Pace::new(facts.checkpoint_interval),
             jitter: Jitter::new(facts.seed),
+            changes: Changes::default(),
             telling: Vec::new(),
             caught_up: false,
             facts,
@@ -82,6 +83,7 @@ impl Core {
                 self.claim_turned(now, sink, turn.unwrap_or(Turn::Nothing), &mut actions);
             }
             Input::Retry => self.retry(&mut actions),
+            Input::Redrive { sink, keys } => self.owed[sink].owe(&keys, self.synced),
             Input::Skip { partition, offset } => self.skip(&partition, offset, &mut actions),
             Input::Ends(ends) => self.ends(ends),
             Input::Lost { partition, why } => self.lose(&partition, &why, &mut actions),
@@ -474,7 +476,7 @@ impl Core {
             _ => self.start_until.filter(|_| !self.started),
         };
         let sinks = (0..self.owed.len()).filter(|sink| self.may_send(*sink, now));
-        let sinks = sinks.filter_map(|sink| self.owed[sink].wake_at(now));
+        let sinks = sinks.filter_map(|sink| Some(self.owed[sink].wake_at(now)?.max(self.gathers_until(sink, now))));
         let claims = self.holds.iter().enumerate();
         let claims = claims.filter_map(|(sink, hold)| hold.as_ref()?.wake_at(self.done(sink).settled));
         let until = until.filter(|until| *until > now);

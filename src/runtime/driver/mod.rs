@@ -132,7 +132,7 @@ impl Engine {
             dirty_bytes_max: hot,
             seed: u64::from(std::process::id()),
         };
-        let facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &targets, options)? {
+        let mut facts = match core_facts(&*self.store, &*snapshot, &spec.plan, &targets, options)? {
             Ok(facts) => facts,
             Err(refused) => {
                 let run_state = RunState::Stopped(refused.to_string());
@@ -143,6 +143,9 @@ impl Engine {
         };
         let stored = facts.stored.map(|state| state.next_offsets).unwrap_or_default();
         let generation = facts.core.generation;
+        for (sink, into) in facts.core.sinks.iter_mut().zip(&spec.plan.projection.sinks) {
+            sink.at = (spec.locate)(into.span);
+        }
         let program = FoldProgram::new(spec.plan.clone(), generation, spec.locate);
         let shards = parts.pool.width();
         let folder = Folder::new(program, parts.pool.clone(), snapshot.clone(), hot, shards);
@@ -215,6 +218,13 @@ impl Engine {
             running.ended.borrow().is_none() && running.messages.send(Message::Heard(Input::Retry)).is_ok()
         };
         self.projections.iter().find(|running| *running.name == *name).is_some_and(sent)
+    }
+
+    /// Writes these documents of a sink again, as they are now. Says whether there is such a projection that has not ended.
+    pub fn redrive(&self, name: &str, sink: usize, keys: Vec<Arc<str>>) -> bool {
+        let again = Message::Heard(Input::Redrive { sink, keys });
+        let running = self.projections.iter().find(|running| *running.name == *name);
+        running.is_some_and(|running| running.ended.borrow().is_none() && running.messages.send(again).is_ok())
     }
 
     /// Gives up the event that a partition has stopped at: it counts as skipped in the next checkpoint. An error says why it

@@ -20,6 +20,7 @@ use crate::runtime::progress::ProjectionStatus;
 use crate::runtime::publish::{PublishRequest, move_claim, publish, read_claim};
 use crate::runtime::reader::{Command, News};
 use crate::sinks::DocumentSink;
+use crate::sinks::meter::Meter;
 use crate::sinks::pace::Pace;
 use crate::state::{RowChange, Snapshot};
 
@@ -275,6 +276,10 @@ impl ProjectionDriver {
 
     fn show(&self, held: &mut Held) {
         held.shown_at = Some(Instant::now());
-        self.status.send_replace(Arc::new(self.core.status(held.checkpoint_at, held.ended.as_ref())));
+        let mut status = self.core.status(held.checkpoint_at, held.ended.as_ref());
+        for (shown, sink) in status.sinks.iter_mut().zip(&self.sinks) {
+            shown.metered = sink.meter().map(Meter::read);
+        }
+        self.status.send_replace(Arc::new(status));
     }
 }

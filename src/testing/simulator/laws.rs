@@ -272,7 +272,7 @@ fn view_shows_rows(world: &World, process: &Process, snapshot: &dyn Snapshot) ->
     Ok(())
 }
 
-fn nothing_is_owed(world: &World, process: &Process, snapshot: &dyn Snapshot) -> Result<(), Broken> {
+pub(super) fn nothing_is_owed(world: &World, process: &Process, snapshot: &dyn Snapshot) -> Result<(), Broken> {
     let Some(state) = state_of(world, snapshot) else { return Ok(()) };
     let status = process.core.status(None, process.ended.as_ref());
     let mut last_change = Version(0);

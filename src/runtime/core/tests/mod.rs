@@ -40,7 +40,18 @@ fn sink(name: &str, volatile: bool, settled: u64) -> SinkFacts {
     let target = TargetTraits { volatile, ..TargetTraits::default() };
     let record = SinkRecord { settled: Version(settled), ..SinkRecord::default() };
     let name = name.into();
-    SinkFacts { name, target, record, emit_again: false, open: Vec::new(), adopt: false, on_fault }
+    SinkFacts {
+        name,
+        target,
+        record,
+        emit_again: false,
+        open: Vec::new(),
+        adopt: false,
+        wait_max: Duration::ZERO,
+        gathered_max: 0,
+        at: None,
+        on_fault,
+    }
 }
 
 fn facts(sinks: Vec<SinkFacts>) -> CoreFacts {
