@@ -1,10 +1,11 @@
-//! `projector dead-letters ls|show`: events that were set aside, and why.
+//! `projector dead-letters ls|show|redrive`: what was set aside, why, and documents among it written again.
 
 use std::io::Write;
 
 use crate::cli::{Exit, Failure, Global};
 use crate::control::access::Access;
 use crate::serve::dead_letters::{Bytes, DeadLetterReport};
+use crate::serve::redrive::{RedriveOrder, Redriven};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -27,6 +28,19 @@ enum Action {
         /// How to print them; json is one object a line
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+    /// Write documents again that a sink had given up on, as their rows are now
+    ///
+    /// Mend what refused them first (a mapping, a column): what is refused again becomes a dead letter again. Dead letters
+    /// stay where they are, as a record; writing a document twice changes nothing.
+    Redrive {
+        /// The projection
+        name: String,
+        /// Only this dead letter, by its number
+        number: Option<u64>,
+        /// Only those of this sink
+        #[arg(long)]
+        sink: Option<String>,
     },
     /// Show one dead letter whole, with its key, headers and value
     Show {
@@ -65,6 +79,14 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Result<Exit, Failur
                 left -= page.dead_letters.len() as u64;
                 after = next;
             }
+        }
+        Action::Redrive { name, number, sink } => {
+            let order = RedriveOrder { sink: sink.clone(), number: *number };
+            let Redriven { documents, events } = access.redrive(name, &order)?;
+            let kept = if events == 0 { String::new() } else { format!("; {events} dead letters are events") };
+            eprintln!(
+                "{name}: {documents} documents are owed again{kept}: `projector status` shows what became of them"
+            );
         }
         Action::Show { name, number, format } => {
             let letter = access.dead_letter(name, *number)?;

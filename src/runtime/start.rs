@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::event::{Offset, ProjectionName, TopicPartition, Version};
 use crate::language::typed::Into;
 use crate::plan::{Plan, SEMANTICS};
-use crate::runtime::core::{CoreFacts, Ended, PartitionFacts, SinkFacts, TargetTraits};
+use crate::runtime::core::{CoreFacts, Ended, OPEN_KEYS_MAX, PartitionFacts, SinkFacts, TargetTraits};
 use crate::runtime::decide::{LogFacts, Start, Us, decide_start};
 use crate::runtime::fold::record_hash;
 use crate::sinks::claim::ProcessId;
@@ -62,7 +62,10 @@ pub(crate) fn core_facts(
         let record = stored.as_ref().map_or(SinkRecord::default(), |state| record_of(state, into));
         let emit_again = start == Start::EmitAgain;
         let owes_keys = !target.volatile && !emit_again && record.settled > Version(0);
-        let open = if owes_keys { snapshot.changed_since(generation, record.settled)? } else { Vec::new() };
+        let open = match owes_keys {
+            true => snapshot.changed_since(generation, record.settled, OPEN_KEYS_MAX)?,
+            false => Some(Vec::new()),
+        };
         let (name, adopt, batch) = (into.name.clone(), into.options.adopt, into.options.batch);
         let (wait_max, gathered_max) = (batch.wait_max.unwrap_or_default(), batch.items_max.unwrap_or(u64::MAX));
         let gathered_max = usize::try_from(gathered_max).unwrap_or(usize::MAX);

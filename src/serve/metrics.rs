@@ -132,9 +132,12 @@ fn sinks(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
     }
 }
 
+/// A counter's name, what it counts, and where it stands.
+type Family = (&'static str, &'static str, fn(Metered) -> f64);
+
 /// What sinks did that count it.
 fn meters(page: &mut Page, statuses: &[Arc<ProjectionStatus>]) {
-    let families: [(&str, &str, fn(Metered) -> f64); 5] = [
+    let families: [Family; 5] = [
         ("projector_sink_requests_total", "Requests that write, tries that were refused included.", |m| {
             m.requests as f64
         }),

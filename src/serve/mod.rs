@@ -12,6 +12,7 @@ mod documents;
 mod health;
 mod metrics;
 mod projections;
+pub mod redrive;
 pub mod report;
 pub mod steering;
 #[cfg(test)]
@@ -85,6 +86,7 @@ fn router(served: Arc<Served>) -> Router {
         .route("/v1/projections/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/projections/{name}/dead-letters/{number}", get(dead_letters::one))
         .route("/v1/projections/{name}/backup", get(backup::progress).post(backup::make))
+        .route("/v1/projections/{name}/redrive", post(redrive::redrive))
         .route("/v1/projections/{name}/retry", post(steering::retry))
         .route("/v1/projections/{name}/skip", post(steering::skip))
         .route("/metrics", get(metrics::all))

@@ -60,13 +60,13 @@ pub(super) async fn skip(
     Ok(Json(json!({ "skipped": place.to_string() })))
 }
 
-fn engine(served: &Served) -> Result<Arc<Engine>, Refusal> {
+pub(super) fn engine(served: &Served) -> Result<Arc<Engine>, Refusal> {
     let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the engine is stopping");
     served.engine.upgrade().ok_or_else(stopping)
 }
 
 /// Refuses what only a projection that runs can do, with what can be done instead.
-fn running(served: &Served, name: &str, instead: &str) -> Result<(), Refusal> {
+pub(super) fn running(served: &Served, name: &str, instead: &str) -> Result<(), Refusal> {
     match &served.projection(name)?.status.borrow().run_state {
         RunState::Starting | RunState::Running => Ok(()),
         RunState::Stopped(_) | RunState::Finished => {

@@ -298,17 +298,24 @@ impl Snapshot for MemorySnapshot {
         Ok(())
     }
 
-    fn changed_since(&self, generation: Generation, settled: Version) -> Result<Vec<Arc<str>>, StoreError> {
-        let Some(rows) = self.generation(generation) else { return Ok(Vec::new()) };
+    fn changed_since(
+        &self,
+        generation: Generation,
+        settled: Version,
+        keys_max: usize,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError> {
+        let Some(rows) = self.generation(generation) else { return Ok(Some(Vec::new())) };
         let record = self.content.projections.values().find(|record| record.state.generation == generation);
         if record.is_some_and(|record| settled >= record.listed_after) {
             let later = rows.lists.range((Bound::Excluded(settled), Bound::Unbounded));
             let mut keys: Vec<_> = later.flat_map(|(_, keys)| keys.iter().cloned()).collect();
             keys.sort_unstable();
             keys.dedup();
-            return Ok(keys);
+            return Ok((keys.len() <= keys_max).then_some(keys));
         }
-        Ok(rows.rows.iter().filter(|(_, row)| row.changed > settled).map(|(key, _)| key.clone()).collect())
+        let changed = rows.rows.iter().filter(|(_, row)| row.changed > settled);
+        let keys: Vec<_> = changed.map(|(key, _)| key.clone()).collect();
+        Ok((keys.len() <= keys_max).then_some(keys))
     }
 
     fn dead_letters(

@@ -197,8 +197,13 @@ pub trait Snapshot: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// The keys changed by checkpoints after `settled`, in order and without repeats; falls back to a scan of the rows
-    /// when lists were dropped.
-    fn changed_since(&self, generation: Generation, settled: Version) -> Result<Vec<Arc<str>>, StoreError>;
+    /// when lists were dropped. `None` when they are, or may be, more than `keys_max`: nobody wants to hold them all.
+    fn changed_since(
+        &self,
+        generation: Generation,
+        settled: Version,
+        keys_max: usize,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError>;
 
     /// Dead letters of a projection, oldest first, after the given number: (number, letter). Numbers start at 1.
     fn dead_letters(

@@ -148,7 +148,12 @@ fn walk(snapshot: &dyn Snapshot, generation: Generation, prefix: &str, after: Op
 }
 
 fn changed(snapshot: &dyn Snapshot, generation: Generation, settled: u64) -> Vec<Arc<str>> {
-    snapshot.changed_since(generation, Version(settled)).unwrap()
+    let all = snapshot.changed_since(generation, Version(settled), usize::MAX).unwrap().unwrap();
+    assert_eq!(snapshot.changed_since(generation, Version(settled), all.len()).unwrap().as_ref(), Some(&all));
+    if let Some(less) = all.len().checked_sub(1) {
+        assert_eq!(snapshot.changed_since(generation, Version(settled), less).unwrap(), None);
+    }
+    all
 }
 
 fn letter(offset: i64) -> DeadLetter {
@@ -756,7 +761,7 @@ fn read_everything(store: &DiskStore) -> Result<u64, StoreError> {
     let snapshot = store.snapshot();
     for generation in [Generation(1), Generation(2)] {
         snapshot.rows(generation, "", None, &mut |_, _| std::ops::ControlFlow::Continue(()))?;
-        snapshot.changed_since(generation, Version(1))?;
+        snapshot.changed_since(generation, Version(1), usize::MAX)?;
     }
     snapshot.dead_letters(&name("orders"), 0, usize::MAX)?;
     Ok(whole_prefix(store))

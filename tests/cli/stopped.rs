@@ -134,3 +134,47 @@ fn a_projection_that_has_ended_is_skipped_once_its_engine_has_stopped() {
     assert_eq!(project.run(&["run", "totals.proj", "others.proj", "--until-caught-up"]).code, Some(0));
     assert!(project.run(&["get", "totals", "a1"]).out.contains(r#""total":"12.75""#));
 }
+
+/// Its document cannot be written once the number is past 2^53.
+const NUMBERS: &str = r#"
+topic transactions = "transactions"
+topic dead = "dead-letters"
+
+projection numbers {
+  from transactions
+  key account = .account
+  state { n: int = sum(.amount) }
+  into cosmos { container: "Numbers" }
+  on_error { sink: dead_letter(dead) }
+}
+"#;
+
+fn deposit(account: &str, amount: i64) -> String {
+    format!("{{\"value\":{{\"account\":\"{account}\",\"amount\":{amount}}}}}\n")
+}
+
+#[test]
+fn a_document_that_was_given_up_on_is_written_again_when_asked_to() {
+    let events = deposit("a1", 1 << 60) + &deposit("a2", 5);
+    let files = [("projector.toml", CONFIG), ("numbers.proj", NUMBERS), ("events/transactions/0.jsonl", &events)];
+    let project = Project::new(&files);
+    let engine = Running::start(&project, &["run", "numbers.proj"]);
+    let letters = || engine.ask(&project, &["dead-letters", "ls", "numbers", "--format", "json"]).out;
+    let letters_are = |count| {
+        let set_aside = "\"class\":\"sink\"";
+        engine.until("/v1/projections/numbers/dead-letters", |_, body| body.matches(set_aside).count() == count);
+    };
+    letters_are(1);
+    assert!(letters().contains("\"class\":\"sink\"") && letters().contains("2^53"), "{}", letters());
+    assert!(letters().contains("numbers.proj:9:"), "it names the sink in the file: {}", letters());
+    assert_eq!(engine.ask(&project, &["get", "numbers", "a1"]).code, Some(1));
+
+    // Nothing was mended: it is refused once more.
+    let again = engine.ask(&project, &["dead-letters", "redrive", "numbers"]);
+    assert!(again.code == Some(0) && again.err.contains("1 documents are owed again"), "{again:?}");
+    letters_are(2);
+    let unknown = engine.ask(&project, &["dead-letters", "redrive", "numbers", "--sink", "nope"]);
+    assert!(unknown.code == Some(1) && unknown.err.contains("it has cosmos"), "{unknown:?}");
+    let other = engine.ask(&project, &["dead-letters", "redrive", "numbers", "99"]);
+    assert!(other.err.contains("0 documents"), "{other:?}");
+}

@@ -16,6 +16,7 @@ use crate::control::config::{HttpConfig, Secret};
 use crate::event::RecordPlace;
 use crate::serve::backup::{BackupOrder, BackupProgress, BackupReport};
 use crate::serve::dead_letters::DeadLetterPage;
+use crate::serve::redrive::{RedriveOrder, Redriven};
 use crate::serve::report::ProjectionReport;
 use crate::serve::steering::SkipOrder;
 
@@ -114,6 +115,11 @@ impl EngineClient {
     pub fn retry(&self, name: &str) -> Result<(), AccessError> {
         let path = format!("/v1/projections/{}/retry", encoded(name));
         self.post::<_, Value>(&path, &json!({}), Some(ANSWER_MAX)).map(drop)
+    }
+
+    pub fn redrive(&self, name: &str, order: &RedriveOrder) -> Result<Redriven, AccessError> {
+        let path = format!("/v1/projections/{}/redrive", encoded(name));
+        self.post(&path, order, Some(ANSWER_MAX))
     }
 
     pub fn skip(&self, name: &str, event: &RecordPlace) -> Result<(), AccessError> {

@@ -13,6 +13,7 @@ use crate::control::config::Config;
 use crate::event::{ProjectionName, RecordPlace};
 use crate::serve::backup::{BackupProgress, BackupReport};
 use crate::serve::dead_letters::{DeadLetterPage, DeadLetterReport};
+use crate::serve::redrive::{RedriveOrder, Redriven};
 use crate::serve::report::ProjectionReport;
 use crate::sinks::SinkError;
 use crate::state::StoreError;
@@ -167,6 +168,19 @@ impl Access {
         match &self.holder {
             Holder::Engine(engine) => engine.retry(name).map(|()| Retried::Now),
             Holder::Rest(rest) => rest.known(name).map(|_| Retried::AtTheNextRun),
+            Holder::Nobody => Err(unknown(name)),
+        }
+    }
+
+    /// Writes documents again that were given up on; only an engine that runs can.
+    pub fn redrive(&self, name: &str, order: &RedriveOrder) -> Result<Redriven, AccessError> {
+        match &self.holder {
+            Holder::Engine(engine) => engine.redrive(name, order),
+            Holder::Rest(rest) => {
+                rest.known(name)?;
+                let why = "no engine runs: start it with `projector run`, and give the documents to it then";
+                Err(AccessError::Refused(why.into()))
+            }
             Holder::Nobody => Err(unknown(name)),
         }
     }

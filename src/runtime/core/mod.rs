@@ -58,7 +58,7 @@ use crate::state::{CheckpointBatch, Counters, DeadLetter, NextOffset, PlanRecord
 #[cfg(test)]
 pub(crate) use hold::BEAT;
 pub(crate) use hold::ClaimRequest;
-pub(crate) use owed::{Answer, Cut, SinkFacts, TargetTraits, WALK_ROWS_MAX, Work};
+pub(crate) use owed::{Answer, Cut, OPEN_KEYS_MAX, SinkFacts, TargetTraits, WALK_ROWS_MAX, Work};
 pub(crate) use pace::Jitter;
 pub(crate) use step::add;
 

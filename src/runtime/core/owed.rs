@@ -30,7 +30,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// walked in steps.
 pub(crate) const WALK_ROWS_MAX: usize = if cfg!(test) { 3 } else { 4096 };
 /// With more open keys than this, the rows are walked instead.
-const OPEN_KEYS_MAX: usize = 1_000_000;
+pub(crate) const OPEN_KEYS_MAX: usize = 1_000_000;
 
 /// What a target is like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,8 +68,8 @@ pub(crate) struct SinkFacts {
     pub record: SinkRecord,
     /// Every row is owed, whatever the record says: documents look different now.
     pub emit_again: bool,
-    /// Keys changed after what is settled, when it is not 0.
-    pub open: Vec<Arc<str>>,
+    /// Keys changed after what is settled, when it is not 0; `None` when they are too many to hold.
+    pub open: Option<Vec<Arc<str>>>,
     /// Takes over documents that somebody else wrote.
     pub adopt: bool,
     /// Changes are gathered for so long before they are sent, or until there are so many.
@@ -224,15 +224,15 @@ impl Owed {
             on_fault: facts.on_fault,
             open: OpenKeys::default(),
             open_keys_max: OPEN_KEYS_MAX,
-            walk: all.then_some(Walk { after: None, floor: Version(0) }),
+            walk: (all || facts.open.is_none()).then_some(Walk { after: None, floor: settled }),
             fill: Fill::Done,
             sweep_floor: Version(0),
             late_until: None,
             pause_until: None,
             failures: 0,
         };
-        if !all {
-            owed.owe(&facts.open, Version(settled.0 + 1));
+        if let Some(open) = facts.open.filter(|_| !all) {
+            owed.owe(&open, Version(settled.0 + 1));
         }
         owed
     }
@@ -604,20 +604,23 @@ mod tests {
     use super::*;
 
     fn owed(settled: u64, then: FaultAction, retry: Option<(u32, Duration)>) -> Owed {
+        Owed::new(facts(settled, then, retry))
+    }
+
+    fn facts(settled: u64, then: FaultAction, retry: Option<(u32, Duration)>) -> SinkFacts {
         let on_fault = SinkFaultAction { retry, then };
-        let facts = SinkFacts {
+        SinkFacts {
             name: "s".into(),
             target: TargetTraits::default(),
             record: SinkRecord { settled: Version(settled), ..SinkRecord::default() },
             emit_again: false,
-            open: vec![],
+            open: Some(vec![]),
             adopt: false,
             wait_max: Duration::ZERO,
             gathered_max: 0,
             at: None,
             on_fault,
-        };
-        Owed::new(facts)
+        }
     }
 
     fn keys(range: std::ops::Range<usize>) -> Vec<Arc<str>> {
@@ -695,6 +698,54 @@ mod tests {
         assert_eq!(owed.keys(), 0);
         assert_eq!(owed.next_work(Instant::now()), Some(Work::Rows { after: None, floor: Version(8) }));
         assert_eq!(owed.settled(Version(10)), Version(7));
+    }
+
+    #[test]
+    fn keys_that_are_too_many_to_hold_at_the_start_are_walked_for() {
+        let (now, mut jitter) = (Instant::now(), Jitter::new(1));
+        let mut owed = Owed::new(SinkFacts { open: None, ..facts(7, FaultAction::Fail, None) });
+        assert_eq!(owed.next_work(now), Some(Work::Rows { after: None, floor: Version(7) }));
+        assert_eq!(owed.settled(Version(9)), Version(7));
+        owed.answer(now, answer(9, &keys(0..3), Outcome::Ok, None), &mut jitter);
+        assert!(owed.is_clear() && owed.settled(Version(9)) == Version(9));
+    }
+
+    #[test]
+    fn a_request_that_is_cut_goes_on_where_it_was() {
+        let (now, mut jitter) = (Instant::now(), Jitter::new(1));
+        let mut owed = owed(0, FaultAction::Fail, None);
+        let wait_until = now + Duration::from_secs(2);
+        let cut = |after: Option<usize>| Some(Cut { after: after.map(|n| keys(n..n + 1).remove(0)), wait_until });
+        owed.next_work(now).expect("all rows are owed");
+        owed.answer(now, Answer { cut: cut(Some(4)), ..answer(3, &keys(0..5), Outcome::Ok, None) }, &mut jitter);
+        assert_eq!(owed.next_work(now), None, "the target asked for a pause");
+        let rest = Work::Rows { after: keys(4..5).pop(), floor: Version(0) };
+        assert_eq!(owed.next_work(wait_until), Some(rest.clone()));
+        owed.answer(now, Answer { cut: cut(None), ..answer(3, &[], Outcome::Ok, None) }, &mut jitter);
+        assert_eq!(owed.next_work(wait_until), Some(rest));
+        owed.answer(now, answer(3, &keys(5..9), Outcome::Ok, None), &mut jitter);
+        assert!(!owed.walks());
+
+        owed.owe(&keys(0..6), Version(4));
+        assert_eq!(owed.next_work(now), Some(Work::Keys(keys(0..6))));
+        owed.answer(now, Answer { cut: cut(Some(1)), ..answer(4, &keys(0..2), Outcome::Ok, None) }, &mut jitter);
+        assert_eq!(owed.next_work(wait_until), Some(Work::Keys(keys(2..6))));
+    }
+
+    #[test]
+    fn a_busy_target_costs_no_attempts() {
+        let (mut now, mut jitter) = (Instant::now(), Jitter::new(1));
+        let mut owed = owed(1, FaultAction::DeadLetter("dead".into()), Some((2, Duration::from_millis(10))));
+        owed.owe(&keys(0..1), Version(2));
+        for _ in 0..20 {
+            let after = Some(Duration::from_secs(3));
+            assert!(owed.next_work(now).is_some());
+            let busy = Outcome::Busy { reason: "429".into(), after };
+            assert_eq!(owed.answer(now, answer(2, &keys(0..1), busy, None), &mut jitter), []);
+            assert_eq!(owed.next_work(now + Duration::from_secs(2)), None);
+            now += Duration::from_secs(3);
+        }
+        assert_eq!(owed.keys(), 1);
     }
 
     #[test]

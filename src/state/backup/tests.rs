@@ -143,7 +143,10 @@ fn everything(store: &dyn Store) -> Vec<String> {
     all.extend(letters.iter().map(|letter| format!("{letter:?}")));
     for back in 0..12 {
         let since = Version(state.version.0 - back);
-        all.push(format!("{since}: {:?}", snapshot.changed_since(state.generation, since).unwrap()));
+        all.push(format!(
+            "{since}: {:?}",
+            snapshot.changed_since(state.generation, since, usize::MAX).unwrap().unwrap()
+        ));
     }
     let state = crate::state::ProjectionState { generation: Generation(0), ..state };
     all.push(format!("{state:?}"));

@@ -34,7 +34,12 @@ impl DiskSnapshot {
     }
 
     /// The keys that the lists after `settled` name.
-    fn listed(&self, generation: Generation, settled: Version) -> Result<Vec<Arc<str>>, StoreError> {
+    fn listed(
+        &self,
+        generation: Generation,
+        settled: Version,
+        keys_max: usize,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError> {
         let version = Version(settled.0 + 1);
         let from = ChunkKey { generation, version, kind: ListKind::Written, chunk: 0 }.encode();
         let to = (generation.0 + 1).to_be_bytes();
@@ -45,24 +50,40 @@ impl DiskSnapshot {
             for key in entry::read_chunk(&chunk).map_err(damaged)? {
                 keys.push(Arc::from(key.map_err(damaged)?));
             }
+            // Lists repeat keys that changed often.
+            if keys.len() > keys_max.saturating_mul(2) {
+                keys.sort_unstable();
+                keys.dedup();
+                if keys.len() > keys_max {
+                    return Ok(None);
+                }
+            }
         }
         keys.sort_unstable();
         keys.dedup();
-        Ok(keys)
+        Ok((keys.len() <= keys_max).then_some(keys))
     }
 
     /// The keys of the rows that were changed after `settled`.
-    fn scanned(&self, generation: Generation, settled: Version) -> Result<Vec<Arc<str>>, StoreError> {
+    fn scanned(
+        &self,
+        generation: Generation,
+        settled: Version,
+        keys_max: usize,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError> {
         let mut keys = Vec::new();
         for guard in self.view.range(&self.tables.rows, entry::row_range(generation)) {
             let (key, value) = guard.into_inner().map_err(|error| self.tables.read_failed(error))?;
             let damaged = |error| self.tables.damaged("a row", error);
             let (changed, _) = entry::read_row_head(&value).map_err(damaged)?;
             if changed > settled {
+                if keys.len() == keys_max {
+                    return Ok(None);
+                }
                 keys.push(Arc::from(entry::row_text(&key).map_err(damaged)?));
             }
         }
-        Ok(keys)
+        Ok(Some(keys))
     }
 }
 
@@ -116,14 +137,19 @@ impl Snapshot for DiskSnapshot {
         Ok(())
     }
 
-    fn changed_since(&self, generation: Generation, settled: Version) -> Result<Vec<Arc<str>>, StoreError> {
+    fn changed_since(
+        &self,
+        generation: Generation,
+        settled: Version,
+        keys_max: usize,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError> {
         for name in self.projections()? {
             let record = self.record(&name)?.filter(|record| record.state.generation == generation);
             if record.is_some_and(|record| settled >= record.listed_after) {
-                return self.listed(generation, settled);
+                return self.listed(generation, settled, keys_max);
             }
         }
-        self.scanned(generation, settled)
+        self.scanned(generation, settled, keys_max)
     }
 
     fn dead_letters(

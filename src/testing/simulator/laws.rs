@@ -140,7 +140,7 @@ fn is_of(claim: &Claim, process: &Process) -> bool {
     claim.process == process_id(process.number) || released
 }
 
-fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) -> Result<(), Broken> {
+pub(super) fn claims_are_held(world: &World, process: &Process, state: &ProjectionState) -> Result<(), Broken> {
     for sink in [subject::COSMOS, subject::SEARCH] {
         let name = &world.plan.projection.sinks[sink].name;
         let claim = world.targets[sink].claim;

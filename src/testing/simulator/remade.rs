@@ -80,6 +80,7 @@ pub(super) fn folded_from_one_log(
     }
     laws::rows_are_folded(world, snapshot, &expected)?;
     laws::nothing_is_owed(world, process, snapshot)?;
+    laws::claims_are_held(world, process, state)?;
     let documents = SINKS.into_iter().filter(|sink| *sink != CACHE && !laws::may_lie_behind(world, process, *sink));
     documents.into_iter().try_for_each(|sink| laws::target_holds_documents(world, sink, &expected))
 }

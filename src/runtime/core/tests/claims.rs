@@ -119,7 +119,7 @@ fn a_claim_that_moves_refuses_the_start_and_one_that_stands_still_does_not() {
 #[test]
 fn our_own_directory_goes_on_at_once() {
     let mut facts = known(EPOCH_1 + 6, vec![claimed(EPOCH_1 + 4, Some(5))]);
-    facts.sinks[0].open = vec!["a".into()];
+    facts.sinks[0].open = Some(vec!["a".into()]);
     let mut played = Played::start(facts, 1);
     played.read_claim(Some(left(EPOCH_1 + 5, 5)));
     let version = played.checkpoint(&[]).version;

@@ -45,7 +45,7 @@ fn sink(name: &str, volatile: bool, settled: u64) -> SinkFacts {
         target,
         record,
         emit_again: false,
-        open: Vec::new(),
+        open: Some(Vec::new()),
         adopt: false,
         wait_max: Duration::ZERO,
         gathered_max: 0,
@@ -224,7 +224,7 @@ const EPOCH_1: u64 = 1 << Version::CHECKPOINT_BITS;
 fn a_start_claims_its_epoch_before_it_publishes() {
     let mut facts = facts(vec![sink("cosmos", false, 5)]);
     facts.version = Version(7);
-    facts.sinks[0].open = vec!["a".into()];
+    facts.sinks[0].open = Some(vec!["a".into()]);
     let mut played = Played::start(facts, 1);
     let claim = played.freeze(&[]).expect("the claim");
     assert_eq!(claim.version, Version(EPOCH_1));
