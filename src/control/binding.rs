@@ -43,6 +43,10 @@ pub enum BindingError {
     )]
     NotASink { word: &'static str, projection: String, name: String, kind: &'static str, file: String },
     #[error(
+        "`into {word}` of `{projection}` is bound to [connections.{name}] of {file}, and `kind = \"{kind}\"` takes `into {kind}` only"
+    )]
+    OtherSink { word: &'static str, projection: String, name: String, kind: &'static str, file: String },
+    #[error(
         "[connections.{name}] of {file} has `kind = \"{kind}\"`, which is not supported yet: `kind = \"embedded\"` keeps the same documents in the embedded store"
     )]
     NotBuilt { name: String, kind: &'static str, file: String },
@@ -100,6 +104,10 @@ fn sink_of(config: &Config, projection: &Projection, sink: &Into) -> Result<Conn
         _ if sink.kind == SinkKind::Topic => Err(BindingError::TopicSink { projection }),
         Some(connection @ (Connection::Embedded { .. } | Connection::Cache)) => Ok(connection.clone()),
         Some(Connection::Unbuilt { kind }) => Err(BindingError::NotBuilt { name, kind, file }),
+        Some(target) if target.kind() == word => Ok(target.clone()),
+        Some(other) if !other.is_source() => {
+            Err(BindingError::OtherSink { word, projection, name, kind: other.kind(), file })
+        }
         Some(source) => Err(BindingError::NotASink { word, projection, name, kind: source.kind(), file }),
         None if sink.kind == SinkKind::Cache && name == word => Ok(Connection::Cache),
         None => Err(BindingError::NoSink { word, projection, name, file }),

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::control::binding::{Binding, BindingError, bind, log_topics};
-use crate::control::config::{Config, Connection, KafkaConnection};
+use crate::control::config::{Config, Connection, ElasticsearchConnection, KafkaConnection};
 use crate::event::ProjectionName;
 use crate::plan::Plan;
 use crate::runtime::{Locate, ProjectionSpec};
 use crate::sinks::DocumentSink;
 use crate::sinks::cache::Cache;
+use crate::sinks::elasticsearch::{Access, ElasticsearchOptions, ElasticsearchSink};
 use crate::sinks::embedded::EmbeddedStore;
 use crate::sources::Source;
 use crate::sources::kafka::{KafkaOptions, KafkaSource};
@@ -69,6 +70,9 @@ impl<'c> Opener<'c> {
                 let store = self.documents(self.config.documents_dir(path.as_deref()))?;
                 Ok(Arc::new(store.sink(&ProjectionName(plan.projection.name.clone()), name)?))
             }
+            Connection::Elasticsearch(cluster) => {
+                Ok(Arc::new(ElasticsearchSink::new(plan.clone(), index, elasticsearch_options(cluster))))
+            }
             other => unreachable!("binding lets no `{}` through as a sink", other.kind()),
         }
     }
@@ -102,4 +106,14 @@ pub(crate) fn kafka_options(name: String, kafka: &KafkaConnection) -> KafkaOptio
     let KafkaConnection { brokers, group, options } = kafka.clone();
     let options = options.into_iter().map(|(name, value)| (name, value.reveal().to_owned())).collect();
     KafkaOptions { name, brokers, group, options }
+}
+
+fn elasticsearch_options(cluster: &ElasticsearchConnection) -> ElasticsearchOptions {
+    let ElasticsearchConnection { url, api_key, password, ca, client_certificate, compress } = cluster.clone();
+    let access = match (api_key, password) {
+        (Some(key), _) => Access::ApiKey(key.reveal().to_owned()),
+        (None, Some((username, password))) => Access::Password { username, password: password.reveal().to_owned() },
+        (None, None) => Access::Open,
+    };
+    ElasticsearchOptions { url, access, ca, client_certificate, compress }
 }

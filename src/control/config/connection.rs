@@ -23,6 +23,7 @@ pub enum Connection {
     },
     /// The cache of the process.
     Cache,
+    Elasticsearch(ElasticsearchConnection),
     /// A kind this release knows by name only: it is refused when a file uses it.
     Unbuilt {
         kind: &'static str,
@@ -38,15 +39,24 @@ pub struct KafkaConnection {
     pub options: BTreeMap<String, Secret>,
 }
 
-/// The kinds to come, with the keys they will take: a file that names them is checked as far as it can be.
-const UNBUILT: [(&str, &[&str]); 4] = [
-    ("cosmos", &["endpoint", "key", "credential", "database"]),
-    ("elasticsearch", &["url", "api_key", "username", "password"]),
-    ("redis", &["url"]),
-    ("postgres", &["url"]),
-];
+/// A cluster of Elasticsearch or OpenSearch, and how to speak to it.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchConnection {
+    pub url: String,
+    /// `id:secret`, or both encoded as the server shows them.
+    pub api_key: Option<Secret>,
+    pub password: Option<(String, Secret)>,
+    pub ca: Option<PathBuf>,
+    /// A certificate and its key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    pub compress: bool,
+}
 
-const BUILT: [&str; 5] = ["log", "kafka", "memory", "embedded", "cache"];
+/// The kinds to come, with the keys they will take: a file that names them is checked as far as it can be.
+const UNBUILT: [(&str, &[&str]); 3] =
+    [("cosmos", &["endpoint", "key", "credential", "database"]), ("redis", &["url"]), ("postgres", &["url"])];
+
+const BUILT: [&str; 6] = ["log", "kafka", "memory", "embedded", "cache", "elasticsearch"];
 
 impl Connection {
     /// The word after `kind =`.
@@ -57,6 +67,7 @@ impl Connection {
             Connection::Memory => "memory",
             Connection::Embedded { .. } => "embedded",
             Connection::Cache => "cache",
+            Connection::Elasticsearch(_) => "elasticsearch",
             Connection::Unbuilt { kind } => kind,
         }
     }
@@ -79,6 +90,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Connection, ConfigError> 
         "memory" => Connection::Memory,
         "embedded" => Connection::Embedded { path: section.path("path")? },
         "cache" => Connection::Cache,
+        "elasticsearch" => Connection::Elasticsearch(read_elasticsearch(&mut section)?),
         other => {
             let Some((kind, keys)) = UNBUILT.iter().find(|(kind, _)| *kind == other) else {
                 return Err(unknown_kind(&section, other));
@@ -101,6 +113,45 @@ fn read_kafka(section: &mut Section<'_>) -> Result<KafkaConnection, ConfigError>
         options = properties.rest()?;
     }
     Ok(KafkaConnection { brokers, group, options })
+}
+
+fn read_elasticsearch(section: &mut Section<'_>) -> Result<ElasticsearchConnection, ConfigError> {
+    let url = section.required("url")?;
+    let wrong = |key, what: &str| Err(section.wrong_key(key, what.to_owned()));
+    let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https")) else {
+        return wrong("url", "`url` must begin with `https://` or `http://`");
+    };
+    if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        return wrong("url", "`url` is shown in messages; put its user into `username` and `password`");
+    }
+    let api_key = section.secret("api_key")?;
+    let (username, password) = (section.text("username")?, section.secret("password")?);
+    let pair = "`username` and `password` stand together";
+    let password = match (username, password) {
+        (Some(_), Some(_)) if api_key.is_some() => {
+            return Err(section.wrong_key("api_key", "one of `api_key` and `username` is enough".into()));
+        }
+        (Some(username), Some(password)) => Some((username, password)),
+        (Some(_), None) => return Err(section.wrong_key("username", pair.into())),
+        (None, Some(_)) => return Err(section.wrong_key("password", pair.into())),
+        (None, None) => None,
+    };
+    if api_key.as_ref().is_some_and(|key| !key.reveal().bytes().all(|byte| byte.is_ascii_graphic())) {
+        return Err(section.wrong_key("api_key", "`api_key` holds what no key holds: spaces, or a line break".into()));
+    }
+    let ca = section.path("ca")?;
+    let client_certificate = match (section.path("client_certificate")?, section.path("client_key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(section.wrong_key("client_certificate", "it needs its `client_key`".into())),
+        (None, Some(_)) => return Err(section.wrong_key("client_key", "it needs its `client_certificate`".into())),
+    };
+    let compress = match section.text("compression")?.as_deref() {
+        None | Some("none") => false,
+        Some("gzip") => true,
+        Some(_) => return Err(section.wrong_key("compression", "`compression` is `gzip` or `none`".into())),
+    };
+    Ok(ElasticsearchConnection { url, api_key, password, ca, client_certificate, compress })
 }
 
 fn unknown_kind(section: &Section<'_>, kind: &str) -> ConfigError {
