@@ -9,4 +9,5 @@ mod oracles;
 mod projections;
 mod recovery;
 mod services;
+mod sinks;
 mod site;

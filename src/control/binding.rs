@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::control::config::{Config, Connection};
 use crate::language::typed::{Into, Projection, SinkKind};
+use crate::sinks::postgres;
 
 /// What a projection reads from and writes into.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub enum BindingError {
         "[connections.{name}] of {file} has `kind = \"{kind}\"`, which is not supported yet: `kind = \"embedded\"` keeps the same documents in the embedded store"
     )]
     NotBuilt { name: String, kind: &'static str, file: String },
+    #[error("`into {word}` of `{projection}`: {what}")]
+    Options { word: &'static str, projection: String, what: String },
     #[error("`into topic` of `{projection}` is not supported yet")]
     TopicSink { projection: String },
 }
@@ -97,20 +100,31 @@ pub fn source(config: &Config, topic: &str, via: Option<&str>) -> Result<(String
     }
 }
 
-fn sink_of(config: &Config, projection: &Projection, sink: &Into) -> Result<Connection, BindingError> {
-    let (name, projection) = (sink.connection.to_string(), projection.name.to_string());
+fn sink_of(config: &Config, whole: &Projection, sink: &Into) -> Result<Connection, BindingError> {
+    let (name, projection) = (sink.connection.to_string(), whole.name.to_string());
     let (word, file) = (sink.kind.word(), config.file.display().to_string());
     match config.connections.get(&name) {
         _ if sink.kind == SinkKind::Topic => Err(BindingError::TopicSink { projection }),
         Some(connection @ (Connection::Embedded { .. } | Connection::Cache)) => Ok(connection.clone()),
         Some(Connection::Unbuilt { kind }) => Err(BindingError::NotBuilt { name, kind, file }),
-        Some(target) if target.kind() == word => Ok(target.clone()),
+        Some(target) if target.kind() == word => match check(target, whole, sink) {
+            Ok(()) => Ok(target.clone()),
+            Err(what) => Err(BindingError::Options { word, projection, what }),
+        },
         Some(other) if !other.is_source() => {
             Err(BindingError::OtherSink { word, projection, name, kind: other.kind(), file })
         }
         Some(source) => Err(BindingError::NotASink { word, projection, name, kind: source.kind(), file }),
         None if sink.kind == SinkKind::Cache && name == word => Ok(Connection::Cache),
         None => Err(BindingError::NoSink { word, projection, name, file }),
+    }
+}
+
+/// Whether the options of a sink make sense for its target.
+fn check(target: &Connection, projection: &Projection, sink: &Into) -> Result<(), String> {
+    match target {
+        Connection::Postgres(_) => postgres::check(projection, sink),
+        _ => Ok(()),
     }
 }
 

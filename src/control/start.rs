@@ -16,6 +16,7 @@ use crate::sinks::DocumentSink;
 use crate::sinks::cache::Cache;
 use crate::sinks::elasticsearch::{Access, ElasticsearchOptions, ElasticsearchSink};
 use crate::sinks::embedded::EmbeddedStore;
+use crate::sinks::postgres::PostgresSink;
 use crate::sources::Source;
 use crate::sources::kafka::{KafkaOptions, KafkaSource};
 use crate::sources::log::LogSource;
@@ -72,6 +73,10 @@ impl<'c> Opener<'c> {
             }
             Connection::Elasticsearch(cluster) => {
                 Ok(Arc::new(ElasticsearchSink::new(plan.clone(), index, elasticsearch_options(cluster))))
+            }
+            Connection::Postgres(server) => {
+                let sink = PostgresSink::new(plan, index, server.clone());
+                Ok(Arc::new(sink.expect("binding has checked its options")))
             }
             other => unreachable!("binding lets no `{}` through as a sink", other.kind()),
         }

@@ -51,7 +51,7 @@ fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u
     let style = Style {
         decimals: sink.options.decimals,
         ints_as_text: sink.options.ints_as_text,
-        ints_exact: false,
+        ints_exact: sink.kind == SinkKind::Postgres,
         omit_none: sink.options.omit_none,
     };
     for (name, expr) in &sink.document {

@@ -10,6 +10,7 @@ pub mod elasticsearch;
 pub mod embedded;
 pub mod meter;
 pub mod pace;
+pub mod postgres;
 #[expect(dead_code, reason = "the sinks that speak TLS come next")]
 pub(crate) mod tls;
 

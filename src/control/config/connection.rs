@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::control::config::section::Section;
 use crate::control::config::{ConfigError, Secret};
 use crate::language::diagnostic::near;
+use crate::sinks::postgres::PostgresConnection;
 
 /// A real system. Sources and sinks stand in one list, since files name both the same way.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ pub enum Connection {
     /// The cache of the process.
     Cache,
     Elasticsearch(ElasticsearchConnection),
+    Postgres(PostgresConnection),
     /// A kind this release knows by name only: it is refused when a file uses it.
     Unbuilt {
         kind: &'static str,
@@ -53,10 +55,9 @@ pub struct ElasticsearchConnection {
 }
 
 /// The kinds to come, with the keys they will take: a file that names them is checked as far as it can be.
-const UNBUILT: [(&str, &[&str]); 3] =
-    [("cosmos", &["endpoint", "key", "credential", "database"]), ("redis", &["url"]), ("postgres", &["url"])];
+const UNBUILT: [(&str, &[&str]); 2] = [("cosmos", &["endpoint", "key", "credential", "database"]), ("redis", &["url"])];
 
-const BUILT: [&str; 6] = ["log", "kafka", "memory", "embedded", "cache", "elasticsearch"];
+const BUILT: [&str; 7] = ["log", "kafka", "memory", "embedded", "cache", "elasticsearch", "postgres"];
 
 impl Connection {
     /// The word after `kind =`.
@@ -68,6 +69,7 @@ impl Connection {
             Connection::Embedded { .. } => "embedded",
             Connection::Cache => "cache",
             Connection::Elasticsearch(_) => "elasticsearch",
+            Connection::Postgres(_) => "postgres",
             Connection::Unbuilt { kind } => kind,
         }
     }
@@ -91,6 +93,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Connection, ConfigError> 
         "embedded" => Connection::Embedded { path: section.path("path")? },
         "cache" => Connection::Cache,
         "elasticsearch" => Connection::Elasticsearch(read_elasticsearch(&mut section)?),
+        "postgres" => Connection::Postgres(read_postgres(&mut section)?),
         other => {
             let Some((kind, keys)) = UNBUILT.iter().find(|(kind, _)| *kind == other) else {
                 return Err(unknown_kind(&section, other));
@@ -152,6 +155,28 @@ fn read_elasticsearch(section: &mut Section<'_>) -> Result<ElasticsearchConnecti
         Some(_) => return Err(section.wrong_key("compression", "`compression` is `gzip` or `none`".into())),
     };
     Ok(ElasticsearchConnection { url, api_key, password, ca, client_certificate, compress })
+}
+
+fn read_postgres(section: &mut Section<'_>) -> Result<PostgresConnection, ConfigError> {
+    let connection = PostgresConnection {
+        url: Secret::new(section.required("url")?),
+        password: section.secret("password")?,
+        ca: section.path("ca")?,
+        certificate: section.path("client_certificate")?,
+        private_key: section.path("client_key")?,
+    };
+    if connection.certificate.is_some() != connection.private_key.is_some() {
+        let (given, other) = if connection.certificate.is_some() {
+            ("client_certificate", "client_key")
+        } else {
+            ("client_key", "client_certificate")
+        };
+        return Err(section.wrong_key(given, format!("`{given}` goes with `{other}`, and there is none")));
+    }
+    match connection.driver_config() {
+        Ok(_) => Ok(connection),
+        Err(what) => Err(section.wrong_key("url", what)),
+    }
 }
 
 fn unknown_kind(section: &Section<'_>, kind: &str) -> ConfigError {

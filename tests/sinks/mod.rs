@@ -1,0 +1,3 @@
+//! Every kind of sink against its real server.
+
+mod postgres;
