@@ -38,7 +38,9 @@ fn not_ready(status: &ProjectionStatus) -> Vec<String> {
     }
     for sink in &status.sinks {
         if let Some(trouble) = &sink.trouble {
-            reasons.push(format!("{name}: sink {}: {trouble}", sink.name));
+            let since =
+                sink.owed_since.map_or(String::new(), |since| format!(", owed for {} s", since.elapsed().as_secs()));
+            reasons.push(format!("{name}: sink {}: {trouble}{since}", sink.name));
         } else if sink.stopped {
             reasons.push(format!("{name}: sink {} is stopped", sink.name));
         } else if !sink.filled {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod stopped;
+mod targets;
 
 use std::collections::VecDeque;
 
