@@ -1,3 +1,5 @@
 //! Every kind of sink against its real server.
 
 mod postgres;
+mod storm;
+mod targets;

@@ -51,6 +51,26 @@ impl Site {
         Site { dir: dir.to_owned(), projections: projections.to_owned(), port, environment: BTreeMap::new() }
     }
 
+    /// Binds a connection to something else than it was made with.
+    pub fn bind(&mut self, name: &str, lines: &str) {
+        let file = self.dir.join("projector.toml");
+        let text = fs::read_to_string(&file).expect("it was written");
+        let (head, section) = (format!("[connections.{name}]\n"), format!("[connections.{name}]\n{lines}\n"));
+        let bound = match text.split_once(&head) {
+            Some((before, after)) => {
+                let rest = after.find("\n[").map_or("", |at| &after[at + 1..]);
+                format!("{before}{section}{rest}")
+            }
+            None => format!("{text}{section}"),
+        };
+        fs::write(&file, bound).expect("a configuration");
+    }
+
+    /// Where it answers over HTTP.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// Where its configuration and, unless it says otherwise, its state lie.
     pub fn dir(&self) -> &Path {
         &self.dir
