@@ -294,6 +294,10 @@ fn differences(table: &Table, actual: &[Actual]) -> Vec<Difference> {
                 format!("the column {} is `{}`, and must be `{ty}`", quote(name), actual.full),
                 format!("ALTER COLUMN {} TYPE {ty}", quote(name)),
             ),
+            Some(actual) if !actual.not_null => differs(
+                format!("the column {} may be NULL", quote(name)),
+                format!("ALTER COLUMN {} SET NOT NULL", quote(name)),
+            ),
             Some(_) => {}
         }
     }

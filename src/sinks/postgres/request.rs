@@ -96,7 +96,8 @@ impl Request<'_> {
     async fn transaction(&self, items: &[Item<'_>]) -> Result<Vec<Outcome>, Failure> {
         let done = match self.in_time(self.statements(items)).await {
             Some(Ok(Ok(done))) => self.commit(done).await,
-            Some(Ok(Err(refused))) => Err(self.roll_back(Failure::Undone(refused, Fate::Keep)).await),
+            // Whoever has emptied the table may have made it again.
+            Some(Ok(Err(refused))) => Err(self.roll_back(Failure::Undone(refused, Fate::LookAgain)).await),
             Some(Err(error)) => Err(self.undone(&error).await),
             None => Err(Failure::Undone(later("the server did not answer in time"), Fate::Drop)),
         };

@@ -45,6 +45,12 @@ fn class_of(code: &str) -> Class {
     }
 }
 
+/// Whether what was asked of the claims failed because a table is not what it was. A claim of a table that is gone has no oid.
+pub(super) fn is_of_shape(error: &Error) -> bool {
+    let is_null = error.as_db_error().is_some_and(|error| error.code().code() == "23502");
+    is_null || classify(error) == Class::Shape
+}
+
 /// Whether an error that a commit was answered with says surely that nothing was written.
 pub(super) fn is_surely_undone(error: &Error) -> bool {
     let code = error.as_db_error().map_or("", |error| error.code().code());

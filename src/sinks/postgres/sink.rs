@@ -80,7 +80,7 @@ impl PostgresSink {
         let session = Session::open(&self.connection, &self.table, shape).await;
         match &session {
             Ok(session) => *self.shape.lock().expect("as above") = Some(session.shape.clone()),
-            Err(Unready::Server(error)) if retry::classify(error) == Class::Shape => self.forget(),
+            Err(Unready::Server(error)) if retry::is_of_shape(error) => self.forget(),
             Err(_) => {}
         }
         session
@@ -94,7 +94,13 @@ impl PostgresSink {
 
     fn idle(&self) -> Option<Session> {
         let mut idle = self.idle.lock().expect("nothing panics while it holds the sessions");
-        std::iter::from_fn(|| idle.pop()).find(|session| !session.client.is_closed())
+        std::iter::from_fn(|| idle.pop()).find(|session| self.is_of_use(session))
+    }
+
+    /// It is open, and was made for the table as it was looked at last.
+    fn is_of_use(&self, session: &Session) -> bool {
+        let shape = self.shape.lock().expect("nothing panics while it holds the shape");
+        !session.client.is_closed() && shape.as_ref().is_some_and(|shape| Arc::ptr_eq(shape, &session.shape))
     }
 
     async fn write_batch(&self, batch: Vec<DocumentWrite>, deadline: Instant) -> Vec<Outcome> {
@@ -175,7 +181,7 @@ impl PostgresSink {
     ) -> Result<T, Unready> {
         let mut place = place.lock().await;
         // Taken out: if this future is dropped, the session is as well.
-        let session = match place.take().filter(|session| !session.client.is_closed()) {
+        let session = match place.take().filter(|session| self.is_of_use(session)) {
             Some(session) => session,
             None => self.open().await?,
         };
@@ -185,7 +191,7 @@ impl PostgresSink {
                 Ok(answer)
             }
             Err(unready) => {
-                if matches!(&unready, Unready::Server(error) if retry::classify(error) == Class::Shape) {
+                if matches!(&unready, Unready::Server(error) if retry::is_of_shape(error)) {
                     self.forget();
                 }
                 Err(unready)
