@@ -1,5 +1,6 @@
 //! Every kind of sink against its real server.
 
+mod elasticsearch;
 mod postgres;
 mod storm;
 mod targets;

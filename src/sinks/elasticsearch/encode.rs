@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn an_id_that_the_server_does_not_take_is_known_beforehand() {
         let addresses = addresses("");
-        let mut of = |key: &str| addresses.of(key, &mut Scratch::default());
+        let of = |key: &str| addresses.of(key, &mut Scratch::default());
         assert!(of(&"ö".repeat(256)).is_ok());
         assert!(of(&"ö".repeat(257)).unwrap_err().contains("514 bytes"));
         assert!(of("").unwrap_err().contains("empty"));
