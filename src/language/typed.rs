@@ -463,6 +463,59 @@ pub struct SinkOptions {
     pub all: Vec<SinkOption>,
 }
 
+impl SinkOptions {
+    /// The value of an option.
+    fn option(&self, name: &str) -> Option<&OptionValue> {
+        self.all.iter().find(|option| &*option.name == name).map(|option| &option.value)
+    }
+
+    /// An option that is an expression.
+    pub fn expr(&self, name: &str) -> Option<&Expr> {
+        match self.option(name) {
+            Some(OptionValue::Expr(expr)) => Some(expr),
+            _ => None,
+        }
+    }
+
+    /// `kind` of a Redis sink.
+    pub fn redis_kind(&self) -> RedisKind {
+        match self.option("kind") {
+            Some(OptionValue::Constant(Value::Text(kind))) => RedisKind::of(kind.as_str()),
+            _ => RedisKind::Json,
+        }
+    }
+}
+
+/// What Redis keeps of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisKind {
+    /// Its text, under a key of its own.
+    Json,
+    /// Its fields, under a key of its own.
+    Hash,
+    /// A member of a set that other documents have members in.
+    Set,
+    /// A member with a score.
+    SortedSet,
+}
+
+impl RedisKind {
+    /// By the word that the option takes.
+    pub fn of(word: &str) -> RedisKind {
+        match word {
+            "hash" => RedisKind::Hash,
+            "set" => RedisKind::Set,
+            "sorted_set" => RedisKind::SortedSet,
+            _ => RedisKind::Json,
+        }
+    }
+
+    /// Whether documents are members of something that has other members.
+    pub fn is_member(self) -> bool {
+        matches!(self, RedisKind::Set | RedisKind::SortedSet)
+    }
+}
+
 /// `batch: { max_items: 100, max_bytes: 1000000, max_wait: 1s }`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BatchOptions {

@@ -17,7 +17,7 @@ pub mod row;
 #[cfg(test)]
 mod tests;
 mod text;
-mod walk;
+pub(crate) mod walk;
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Row → document: the JSON that a sink stores for a key. The same row and version give the same bytes.
 //!
 //! Fields come in the order of `as`, `_proj` last. Cosmos documents begin with `id` unless they name one. What a target
-//! adds for itself (`ttl`, an id outside the document) is the sink's.
+//! adds for itself (`ttl`, an id outside the document) is the sink's. Where Redis keeps no document but a member of a set,
+//! it is written where the member goes: `{"key": …, "member": …, "score": …, "_proj": …}`.
 
 use std::fmt::{self, Write};
 
@@ -12,7 +13,7 @@ use crate::plan::eval::{Evaluator, Scratch, row_context, with_locals};
 use crate::plan::key::Escaped;
 use crate::plan::{Fault, Row};
 use crate::value::json::{self, IntTooLarge, Style};
-use crate::value::{Value, text};
+use crate::value::{Decimal, Value, text};
 
 /// Appends the document of a row as this sink would store it. After a fault `out` is as it was.
 pub fn document(
@@ -36,7 +37,12 @@ pub fn document(
             json::write_text(&id, out);
             out.push(b',');
         }
-        fields(sink, &mut evaluator, out)?;
+        match sink.kind {
+            SinkKind::Redis if sink.options.redis_kind().is_member() => {
+                membership(projection, sink, key_text, &mut evaluator, out)?;
+            }
+            _ => fields(sink, &mut evaluator, out)?,
+        }
         mark(&projection.name, version, out);
         Ok(())
     });
@@ -69,6 +75,72 @@ fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u
         out.push(b',');
     }
     Ok(())
+}
+
+/// Where a member of a Redis set goes: `key`, `member` and, in a sorted set, `score`.
+fn membership<'a>(
+    projection: &Projection,
+    sink: &'a Into,
+    key_text: &str,
+    evaluator: &mut Evaluator<'_, 'a>,
+    out: &mut Vec<u8>,
+) -> Result<(), Box<Fault>> {
+    let key = match sink.options.expr("key") {
+        Some(expr) => identity(expr, evaluator)?,
+        None => projection.name.to_string(),
+    };
+    let member = match sink.options.expr("member") {
+        Some(expr) => identity(expr, evaluator)?,
+        None => key_text.to_owned(),
+    };
+    for (name, text) in [("key", key), ("member", member)] {
+        json::write_text(name, out);
+        out.push(b':');
+        json::write_text(&text, out);
+        out.push(b',');
+    }
+    if let Some(expr) = sink.options.expr("score") {
+        let value = evaluator.eval(expr)?;
+        let score = score(&value).ok_or_else(|| {
+            let message = format!(
+                "{} cannot be a score: scores in Redis are doubles, and a double does not hold all its digits",
+                text::of(&value, &expr.ty)
+            );
+            evaluator.context.fault(codes::OVERFLOW, expr.span, message)
+        })?;
+        out.extend_from_slice(format!("\"score\":{score},").as_bytes());
+    }
+    Ok(())
+}
+
+/// A number as a double. None when it would come back as another number: scores keep the order of the numbers they are of.
+fn score(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Int(int) => {
+            let double = *int as f64;
+            (double as i128 == i128::from(*int)).then_some(double)
+        }
+        Value::Decimal(decimal) => {
+            let double = decimal.to_float();
+            (Decimal::parse(&double.to_string()) == Ok(*decimal)).then_some(double)
+        }
+        // `-0` and `0` are one score.
+        Value::Float(float) => Some(float + 0.0),
+        _ => None,
+    }
+}
+
+/// The key of a set that holds the member of a key text; an option that is a function of the key alone.
+pub fn redis_set_of(
+    projection: &Projection,
+    sink: &Into,
+    key_text: &str,
+    scratch: &mut Scratch,
+) -> Result<String, Box<Fault>> {
+    match sink.options.expr("key") {
+        Some(expr) => with_key(projection, sink, key_text, scratch, |evaluator| identity(expr, evaluator)),
+        None => Ok(projection.name.to_string()),
+    }
 }
 
 /// `_proj`: whose document it is, and its version.
@@ -132,24 +204,27 @@ fn cosmos_id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, '
 }
 
 fn id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
-    let mut id = String::new();
     match &sink.options.id {
-        None => id.push_str(key_text),
-        Some(Expr { kind: ExprKind::Interpolate(parts), .. }) => {
-            for part in parts {
-                let value = evaluator.eval(part)?;
-                // What stands in the template is the author's; what is put in is escaped, so that ids never collide.
-                let written = match part.kind {
-                    ExprKind::Constant(_) => text::write(&value, &part.ty, &mut id),
-                    _ => text::write(&value, &part.ty, &mut Escaped(&mut id)),
-                };
-                written.expect("writing to a string cannot fail");
-            }
-        }
-        Some(expr) => {
-            let value = evaluator.eval(expr)?;
-            text::write(&value, &expr.ty, &mut Escaped(&mut id)).expect("writing to a string cannot fail");
-        }
+        None => Ok(key_text.to_owned()),
+        Some(expr) => identity(expr, evaluator),
+    }
+}
+
+/// A text that names something: parts of a template are escaped.
+fn identity<'a>(expr: &'a Expr, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
+    let mut id = String::new();
+    let parts = match &expr.kind {
+        ExprKind::Interpolate(parts) => parts.as_slice(),
+        _ => std::slice::from_ref(expr),
+    };
+    for part in parts {
+        let value = evaluator.eval(part)?;
+        // What stands in the template is the author's; what is put in is escaped, so that ids never collide.
+        let written = match part.kind {
+            ExprKind::Constant(_) => text::write(&value, &part.ty, &mut id),
+            _ => text::write(&value, &part.ty, &mut Escaped(&mut id)),
+        };
+        written.expect("writing to a string cannot fail");
     }
     Ok(id)
 }

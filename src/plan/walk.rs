@@ -8,6 +8,14 @@ pub(super) struct Visit<'v> {
     pub statement: &'v mut dyn FnMut(&mut Stmt),
 }
 
+/// Whether an expression reads the state of a row.
+pub(crate) fn reads_state(expr: &Expr) -> bool {
+    let mut found = false;
+    let mut look = |expr: &mut Expr| found |= matches!(expr.kind, ExprKind::State(_));
+    Visit { expr: &mut look, statement: &mut |_| {} }.expr(&mut expr.clone());
+    found
+}
+
 impl Visit<'_> {
     pub fn projection(&mut self, projection: &mut Projection) {
         for program in &mut projection.programs {

@@ -11,7 +11,7 @@ pub mod embedded;
 pub mod meter;
 pub mod pace;
 pub mod postgres;
-#[expect(dead_code, reason = "the sinks that speak TLS come next")]
+pub mod redis;
 pub(crate) mod tls;
 
 use std::future::Future;

@@ -15,8 +15,8 @@ use crate::language::infer::{Inference, Ty};
 use crate::language::resolve::{SourceDecl, suggest};
 use crate::language::span::Span;
 use crate::language::typed::{self, OptionClass, SinkKind, SinkOption, SinkOptions};
-use crate::value::Value;
 use crate::value::json::DecimalStyle;
+use crate::value::{Type, Value};
 
 /// What an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +178,9 @@ impl Globals<'_> {
         let mut options = context.options(*kind, declared);
         if *kind == SinkKind::Cosmos {
             context.cosmos_id(declared, &fields, &mut options);
+        }
+        if *kind == SinkKind::Redis {
+            context.redis(declared, &mut options);
         }
         let connection: Arc<str> = declared.via.as_ref().map_or(word.into(), |via| via.text.clone());
         let name = options.all.iter().find(|option| &*option.name == "name").and_then(|option| match &option.value {
@@ -551,6 +554,97 @@ impl Context<'_, '_> {
         }
     }
 
+    /// `into redis`: a document under a key of its own, or a member of a set.
+    fn redis(&mut self, declared: &ast::Into, options: &mut SinkOptions) {
+        let given = |name: &str| declared.options.iter().find(|option| &*option.name.text == name);
+        let written = |name: &str| match given(name).map(|option| &option.value) {
+            Some(OptionValue::Expr(value)) => Some(value),
+            _ => None,
+        };
+        let kind = options.redis_kind();
+        if !kind.is_member() {
+            for option in ["member", "score"].into_iter().filter_map(given) {
+                self.out_of_place(option, "documents of this kind have a key of their own; sets have members");
+            }
+            if let Some(key) = written("key") {
+                options.id = self.id_expr(key);
+            }
+            return;
+        }
+        if let Some(option) = given("ttl") {
+            self.out_of_place(option, "members of a set do not expire one by one");
+        }
+        if let Some(document) = &declared.document {
+            let message = "a set holds members, not documents";
+            let diagnostic =
+                Diagnostic::error(codes::OPTION_VALUE, message, document.span, "nothing would be kept of it");
+            self.report(diagnostic.with_help("leave `as` out; `member` says what is put into the set"));
+        }
+        match (kind, given("score")) {
+            (typed::RedisKind::SortedSet, None) => {
+                let message = "a sorted set needs `score`";
+                let diagnostic = Diagnostic::error(codes::OPTION_MISSING, message, declared.sink.span, "no `score`");
+                self.report(diagnostic.with_help("write `score: …` with the number to sort by"));
+            }
+            (typed::RedisKind::Set, Some(option)) => {
+                self.out_of_place(option, "members of a plain set have no score: write `kind: \"sorted_set\"`");
+            }
+            _ => {}
+        }
+        self.redis_member(declared, written("key"), written("member"));
+        for option in &mut options.all {
+            let typed::OptionValue::Expr(expr) = &mut option.value else { continue };
+            let name = option.name.clone();
+            self.redis_value(&name, expr);
+        }
+    }
+
+    /// `key`, `member` and `score` of a set are a text and a number.
+    fn redis_value(&mut self, name: &str, expr: &typed::Expr) {
+        let ty = &expr.ty;
+        let (fits, wanted) = match name {
+            "key" | "member" => (!ty.is_optional() && is_word(ty), "text that is always there"),
+            "score" => (
+                matches!(ty, Type::Int | Type::Decimal(_) | Type::Float),
+                "an int, a decimal or a float that is always there",
+            ),
+            _ => return,
+        };
+        if !fits {
+            let message = format!("`{name}` takes {wanted}");
+            let diagnostic = Diagnostic::error(codes::OPTION_VALUE, message, expr.span, "not this");
+            let help = match ty.is_optional() {
+                true => "say what stands for a missing value with `??`, or leave such rows out with `when`",
+                false => "name the field that is meant",
+            };
+            self.report(diagnostic.with_help(help));
+        }
+    }
+
+    /// Two rows must not have one member: key and member together hold every part of the key.
+    fn redis_member(&mut self, declared: &ast::Into, key: Option<&ast::Expr>, member: Option<&ast::Expr>) {
+        let Some(member) = member else { return };
+        let mut held = key.and_then(|key| self.id_parts(key)).unwrap_or_default();
+        held.extend(self.id_parts(member).unwrap_or_default());
+        if (0..self.key.len()).all(|part| held.contains(&part)) {
+            return;
+        }
+        let names: Vec<String> = self.key.iter().map(|part| part.name.text.to_string()).collect();
+        let message = "two rows could be the same member here";
+        let label = format!("does not hold every part of the key ({})", names.join(", "));
+        let diagnostic = Diagnostic::error(codes::ID_NOT_UNIQUE, message, member.span, label);
+        let help = "put every part of the key into `member`, or those that `key` does not hold; what comes from the state \
+                    belongs into `key`";
+        let diagnostic = diagnostic.with_label(declared.sink.span, "one member for each row");
+        self.report(diagnostic.with_help(help));
+    }
+
+    fn out_of_place(&mut self, option: &OptionEntry, why: &str) {
+        let message = format!("`{}` does not belong here: {why}", option.name.text);
+        let diagnostic = Diagnostic::error(codes::OPTION_VALUE, message, option.span, "not for this kind");
+        self.report(diagnostic.with_help("leave it out"));
+    }
+
     /// A Cosmos document that names its `id`: a text that holds the whole key.
     fn cosmos_id(&mut self, declared: &ast::Into, fields: &[DocumentField], options: &mut SinkOptions) {
         let Some(field) = fields.iter().find(|field| &*field.name == "id") else { return };
@@ -583,6 +677,14 @@ impl Context<'_, '_> {
             }
         };
     }
+}
+
+/// Whether it prints as one word.
+fn is_word(ty: &Type) -> bool {
+    !matches!(
+        ty,
+        Type::List(_) | Type::Set(_) | Type::Map(..) | Type::Record(_) | Type::Bytes | Type::Json | Type::None
+    )
 }
 
 fn value_span(option: &OptionEntry) -> Span {
