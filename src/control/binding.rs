@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::control::config::{Config, Connection};
 use crate::language::typed::{Into, Projection, SinkKind};
-use crate::sinks::postgres;
+use crate::sinks::{postgres, redis};
 
 /// What a projection reads from and writes into.
 #[derive(Debug, Clone)]
@@ -124,6 +124,7 @@ fn sink_of(config: &Config, whole: &Projection, sink: &Into) -> Result<Connectio
 fn check(target: &Connection, projection: &Projection, sink: &Into) -> Result<(), String> {
     match target {
         Connection::Postgres(_) => postgres::check(projection, sink),
+        Connection::Redis(server) => redis::check(sink, server.cluster),
         _ => Ok(()),
     }
 }

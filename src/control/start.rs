@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::control::binding::{Binding, BindingError, bind, log_topics};
-use crate::control::config::{Config, Connection, ElasticsearchConnection, KafkaConnection};
+use crate::control::config::{Config, Connection, ElasticsearchConnection, KafkaConnection, RedisConnection, Secret};
 use crate::event::ProjectionName;
 use crate::plan::Plan;
 use crate::runtime::{Locate, ProjectionSpec};
@@ -17,6 +17,7 @@ use crate::sinks::cache::Cache;
 use crate::sinks::elasticsearch::{Access, ElasticsearchOptions, ElasticsearchSink};
 use crate::sinks::embedded::EmbeddedStore;
 use crate::sinks::postgres::PostgresSink;
+use crate::sinks::redis::{RedisOptions, RedisSink};
 use crate::sources::Source;
 use crate::sources::kafka::{KafkaOptions, KafkaSource};
 use crate::sources::log::LogSource;
@@ -74,6 +75,7 @@ impl<'c> Opener<'c> {
             Connection::Elasticsearch(cluster) => {
                 Ok(Arc::new(ElasticsearchSink::new(plan.clone(), index, elasticsearch_options(cluster))))
             }
+            Connection::Redis(server) => Ok(Arc::new(RedisSink::new(plan.clone(), index, redis_options(server)))),
             Connection::Postgres(server) => {
                 let sink = PostgresSink::new(plan, index, server.clone());
                 Ok(Arc::new(sink.expect("binding has checked its options")))
@@ -121,4 +123,11 @@ fn elasticsearch_options(cluster: &ElasticsearchConnection) -> ElasticsearchOpti
         (None, None) => Access::Open,
     };
     ElasticsearchOptions { url, access, ca, client_certificate, compress }
+}
+
+/// What a Redis sink is given.
+fn redis_options(server: &RedisConnection) -> RedisOptions {
+    let RedisConnection { url, username, password, cluster, ca, client_certificate } = server.clone();
+    let reveal = |secret: Secret| secret.reveal().to_owned();
+    RedisOptions { url: reveal(url), username, password: password.map(reveal), cluster, ca, client: client_certificate }
 }

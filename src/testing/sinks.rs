@@ -156,22 +156,29 @@ async fn claims(subject: &Subject<'_>, target: &dyn ClaimedTarget) {
 
 async fn published_rises_with_writes(subject: &Subject<'_>, target: &dyn ClaimedTarget, held: Claim) {
     let published = async || target.read_claim().await.unwrap().map(|claim| claim.published.0);
-    assert_eq!(subject.write(subject.put("claimed", 20, "x")).await, Outcome::Ok);
-    assert_eq!(published().await, Some(20));
-    assert_eq!(subject.write(delete("claimed", 30)).await, Outcome::Ok);
-    assert_eq!(published().await, Some(30));
+    // Of the epoch that is claimed: a target may refuse older ones.
+    let at = |number: u64| held.epoch.first_version().0 + number;
+    assert_eq!(subject.write(subject.put("claimed", at(20), "x")).await, Outcome::Ok);
+    assert_eq!(published().await, Some(at(20)));
+    assert_eq!(subject.write(delete("claimed", at(30))).await, Outcome::Ok);
+    assert_eq!(published().await, Some(at(30)));
     // What is not written raises nothing, and nothing lowers it: not an older document, not a move by who saw less.
-    assert!(matches!(subject.write(subject.put("claimed", 25, "x")).await, Outcome::Foreign { .. }));
-    assert_eq!(subject.write(subject.put("other", 22, "x")).await, Outcome::Ok);
-    assert_eq!(published().await, Some(30));
-    let later = Claim { beat: held.beat + 1, published: Version(21), ..held };
+    assert!(matches!(subject.write(subject.put("claimed", at(25), "x")).await, Outcome::Foreign { .. }));
+    assert_eq!(subject.write(subject.put("other", at(22), "x")).await, Outcome::Ok);
+    assert_eq!(published().await, Some(at(30)));
+    let later = Claim { beat: held.beat + 1, published: Version(at(21)), ..held };
     assert_eq!(target.move_claim(Some(held), later).await.unwrap(), ClaimMove::Moved);
-    assert_eq!(published().await, Some(30));
+    assert_eq!(published().await, Some(at(30)));
 }
 
 async fn a_claim_is_given_up(target: &dyn ClaimedTarget) {
     let held = target.read_claim().await.unwrap().expect("it is held");
-    let released = Claim { beat: held.beat + 1, process: ProcessId::NOBODY, published: Version(40), ..held };
+    let released = Claim {
+        beat: held.beat + 1,
+        process: ProcessId::NOBODY,
+        published: Version(held.epoch.first_version().0 + 40),
+        ..held
+    };
     assert_eq!(target.move_claim(Some(held), released).await.unwrap(), ClaimMove::Moved);
     assert_eq!(target.read_claim().await.unwrap(), Some(released));
 }

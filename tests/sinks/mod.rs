@@ -2,5 +2,6 @@
 
 mod elasticsearch;
 mod postgres;
+mod redis;
 mod storm;
 mod targets;

@@ -26,6 +26,7 @@ pub enum Connection {
     Cache,
     Elasticsearch(ElasticsearchConnection),
     Postgres(PostgresConnection),
+    Redis(RedisConnection),
     /// A kind this release knows by name only: it is refused when a file uses it.
     Unbuilt {
         kind: &'static str,
@@ -54,10 +55,24 @@ pub struct ElasticsearchConnection {
     pub compress: bool,
 }
 
-/// The kinds to come, with the keys they will take: a file that names them is checked as far as it can be.
-const UNBUILT: [(&str, &[&str]); 2] = [("cosmos", &["endpoint", "key", "credential", "database"]), ("redis", &["url"])];
+/// A Redis, or a Redis Cluster, and how to speak to it.
+#[derive(Debug, Clone)]
+pub struct RedisConnection {
+    /// It may hold a user and a password.
+    pub url: Secret,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// The URL names one node of a cluster.
+    pub cluster: bool,
+    pub ca: Option<PathBuf>,
+    /// A certificate and its key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
 
-const BUILT: [&str; 7] = ["log", "kafka", "memory", "embedded", "cache", "elasticsearch", "postgres"];
+/// The kinds to come, with the keys they will take: a file that names them is checked as far as it can be.
+const UNBUILT: [(&str, &[&str]); 1] = [("cosmos", &["endpoint", "key", "credential", "database"])];
+
+const BUILT: [&str; 8] = ["log", "kafka", "memory", "embedded", "cache", "elasticsearch", "postgres", "redis"];
 
 impl Connection {
     /// The word after `kind =`.
@@ -70,6 +85,7 @@ impl Connection {
             Connection::Cache => "cache",
             Connection::Elasticsearch(_) => "elasticsearch",
             Connection::Postgres(_) => "postgres",
+            Connection::Redis(_) => "redis",
             Connection::Unbuilt { kind } => kind,
         }
     }
@@ -94,6 +110,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Connection, ConfigError> 
         "cache" => Connection::Cache,
         "elasticsearch" => Connection::Elasticsearch(read_elasticsearch(&mut section)?),
         "postgres" => Connection::Postgres(read_postgres(&mut section)?),
+        "redis" => Connection::Redis(read_redis(&mut section)?),
         other => {
             let Some((kind, keys)) = UNBUILT.iter().find(|(kind, _)| *kind == other) else {
                 return Err(unknown_kind(&section, other));
@@ -177,6 +194,25 @@ fn read_postgres(section: &mut Section<'_>) -> Result<PostgresConnection, Config
         Ok(_) => Ok(connection),
         Err(what) => Err(section.wrong_key("url", what)),
     }
+}
+
+fn read_redis(section: &mut Section<'_>) -> Result<RedisConnection, ConfigError> {
+    let url = section.required("url")?;
+    crate::sinks::redis::check_url(&url).map_err(|what| section.wrong_key("url", what.into()))?;
+    let (username, password) = (section.text("username")?, section.secret("password")?);
+    let cluster = section.flag("cluster")?.unwrap_or(false);
+    let ca = section.path("ca")?;
+    let client_certificate = match (section.path("client_certificate")?, section.path("client_key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(section.wrong_key("client_certificate", "it needs its `client_key`".into())),
+        (None, Some(_)) => return Err(section.wrong_key("client_key", "it needs its `client_certificate`".into())),
+    };
+    let tls = ca.is_some() || client_certificate.is_some();
+    if tls && !url.starts_with("rediss://") {
+        return Err(section.wrong_key("url", "certificates are for TLS: write `rediss://` in `url`".into()));
+    }
+    Ok(RedisConnection { url: Secret::new(url), username, password, cluster, ca, client_certificate })
 }
 
 fn unknown_kind(section: &Section<'_>, kind: &str) -> ConfigError {

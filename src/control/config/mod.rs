@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use connection::{Connection, ElasticsearchConnection, KafkaConnection};
+pub use connection::{Connection, ElasticsearchConnection, KafkaConnection, RedisConnection};
 pub use error::ConfigError;
 pub use secret::Secret;
 pub(crate) use units::duration;

@@ -76,6 +76,19 @@ impl<'a> Section<'a> {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
+    /// Takes `true` or `false`.
+    pub fn flag(&mut self, key: &str) -> Result<Option<bool>, ConfigError> {
+        let word = match self.table.get(key) {
+            Some(Node { value: Value::Scalar(word), .. }) => word.parse().ok(),
+            _ => None,
+        };
+        let Some(flag) = word else {
+            return self.converted(key, "`true` or `false`", |text| text.parse().ok());
+        };
+        self.take(key);
+        Ok(Some(flag))
+    }
+
     pub fn bytes(&mut self, key: &str) -> Result<Option<u64>, ConfigError> {
         self.converted(key, "a size such as `256MiB`", units::bytes)
     }

@@ -55,8 +55,6 @@ pub struct RedisSink {
     /// Who holds the claim through this sink, as the claim has it.
     holder: SyncMutex<String>,
     cursor: tokio::sync::Mutex<Cursor>,
-    /// Why nothing can be written, whatever the server says.
-    unfit: Option<String>,
 }
 
 impl RedisSink {
@@ -64,11 +62,6 @@ impl RedisSink {
     pub fn new(plan: Arc<Plan>, index: usize, options: RedisOptions) -> RedisSink {
         let sink = &plan.projection.sinks[index];
         let names = Names::new(&plan.projection.name, &sink.name, options.cluster);
-        let unfit = (options.cluster && moves_between_sets(sink)).then(|| {
-            "on a cluster the `key` of a set must be made of the key of the projection alone: sets lie in different slots, and \
-             no step reaches two of them"
-                .to_owned()
-        });
         RedisSink {
             plan,
             index,
@@ -77,7 +70,6 @@ impl RedisSink {
             meter: Meter::default(),
             holder: SyncMutex::default(),
             cursor: tokio::sync::Mutex::default(),
-            unfit,
         }
     }
 
@@ -86,9 +78,17 @@ impl RedisSink {
     }
 }
 
-/// Whether a member may have to leave one set for another.
-fn moves_between_sets(sink: &Into) -> bool {
-    sink.options.redis_kind().is_member() && sink.options.expr("key").is_some_and(reads_state)
+/// An error when a sink cannot be kept there.
+pub fn check(sink: &Into, cluster: bool) -> Result<(), String> {
+    let moves = sink.options.redis_kind().is_member() && sink.options.expr("key").is_some_and(reads_state);
+    match cluster && moves {
+        true => Err(
+            "on a cluster the `key` of a set is made of the key alone: a member that moves would have to leave one \
+                     set and enter another in one step, and they lie on different servers"
+                .into(),
+        ),
+        false => Ok(()),
+    }
 }
 
 /// The script that writes.

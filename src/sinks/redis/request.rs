@@ -210,7 +210,9 @@ impl Open {
         match self.wire.clone() {
             Wire::Single(mut connection) => {
                 let mut pipeline = Pipeline::with_capacity(which.len());
-                commands.for_each(|command| drop(pipeline.add_command(command)));
+                for command in commands {
+                    pipeline.add_command(command);
+                }
                 match connection.send_packed_commands(&pipeline, 0, which.len()).await {
                     Ok(values) => values.into_iter().map(refused).collect(),
                     Err(error) => vec![Err(Failed::of(&error)); which.len()],

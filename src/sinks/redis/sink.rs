@@ -101,9 +101,6 @@ impl RedisSink {
     }
 
     pub(super) async fn opened(&self, deadline: Instant) -> Result<Open, String> {
-        if let Some(why) = &self.unfit {
-            return Err(why.clone());
-        }
         match timeout_at(deadline.into(), self.link.open()).await {
             Ok(open) => open.map_err(|error| error.reason),
             Err(_) => Err(format!("Redis at {}: no connection was made in time", self.link.options.address())),

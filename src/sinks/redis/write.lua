@@ -22,7 +22,7 @@ if now > latest then return { clock, 'late' } end
 
 local held = redis.call('HMGET', claim, 'epoch', 'process', 'published')
 if held[1] and tonumber(held[1]) > epoch then
-  return { clock, held[2] == process and 'passed' or 'taken', held[1] }
+  return { clock, process ~= '' and held[2] == process and 'passed' or 'taken', held[1] }
 end
 
 local items, texts, at = {}, {}, 9
