@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::control::config::{Config, Connection};
 use crate::language::typed::{Into, Projection, SinkKind};
-use crate::sinks::{postgres, redis};
+use crate::sinks::{cosmos, postgres, redis};
 
 /// What a projection reads from and writes into.
 #[derive(Debug, Clone)]
@@ -47,10 +47,6 @@ pub enum BindingError {
         "`into {word}` of `{projection}` is bound to [connections.{name}] of {file}, and `kind = \"{kind}\"` takes `into {kind}` only"
     )]
     OtherSink { word: &'static str, projection: String, name: String, kind: &'static str, file: String },
-    #[error(
-        "[connections.{name}] of {file} has `kind = \"{kind}\"`, which is not supported yet: `kind = \"embedded\"` keeps the same documents in the embedded store"
-    )]
-    NotBuilt { name: String, kind: &'static str, file: String },
     #[error("`into {word}` of `{projection}`: {what}")]
     Options { word: &'static str, projection: String, what: String },
     #[error("`into topic` of `{projection}` is not supported yet")]
@@ -106,7 +102,6 @@ fn sink_of(config: &Config, whole: &Projection, sink: &Into) -> Result<Connectio
     match config.connections.get(&name) {
         _ if sink.kind == SinkKind::Topic => Err(BindingError::TopicSink { projection }),
         Some(connection @ (Connection::Embedded { .. } | Connection::Cache)) => Ok(connection.clone()),
-        Some(Connection::Unbuilt { kind }) => Err(BindingError::NotBuilt { name, kind, file }),
         Some(target) if target.kind() == word => match check(target, whole, sink) {
             Ok(()) => Ok(target.clone()),
             Err(what) => Err(BindingError::Options { word, projection, what }),
@@ -123,6 +118,7 @@ fn sink_of(config: &Config, whole: &Projection, sink: &Into) -> Result<Connectio
 /// Whether the options of a sink make sense for its target.
 fn check(target: &Connection, projection: &Projection, sink: &Into) -> Result<(), String> {
     match target {
+        Connection::Cosmos(account) => cosmos::check(projection, sink, account),
         Connection::Postgres(_) => postgres::check(projection, sink),
         Connection::Redis(server) => redis::check(sink, server.cluster),
         _ => Ok(()),

@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::runtime::{Locate, ProjectionSpec};
 use crate::sinks::DocumentSink;
 use crate::sinks::cache::Cache;
+use crate::sinks::cosmos::CosmosSink;
 use crate::sinks::elasticsearch::{Access, ElasticsearchOptions, ElasticsearchSink};
 use crate::sinks::embedded::EmbeddedStore;
 use crate::sinks::postgres::PostgresSink;
@@ -78,6 +79,10 @@ impl<'c> Opener<'c> {
             Connection::Redis(server) => Ok(Arc::new(RedisSink::new(plan.clone(), index, redis_options(server)))),
             Connection::Postgres(server) => {
                 let sink = PostgresSink::new(plan, index, server.clone());
+                Ok(Arc::new(sink.expect("binding has checked its options")))
+            }
+            Connection::Cosmos(account) => {
+                let sink = CosmosSink::new(plan.clone(), index, account.clone());
                 Ok(Arc::new(sink.expect("binding has checked its options")))
             }
             other => unreachable!("binding lets no `{}` through as a sink", other.kind()),

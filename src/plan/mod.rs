@@ -39,6 +39,11 @@ pub struct Plan {
     pub text: Arc<str>,
 }
 
+/// The canonical text of one of a sink's expressions: the same for the same meaning.
+pub fn expression(projection: &typed::Projection, expr: &typed::Expr) -> String {
+    print::Printer::expression(projection, None, expr)
+}
+
 /// BLAKE3 of one part of a program's normal form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);

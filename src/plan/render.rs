@@ -200,7 +200,8 @@ fn cosmos_id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, '
     let id = id(sink, key_text, evaluator)?;
     let mut escaped = String::with_capacity(id.len());
     ForCosmos(&mut escaped).write_str(&id).expect("writing to a string cannot fail");
-    Ok(escaped)
+    // An id is the last part of a URL, where these would be parts to leave out.
+    Ok(if escaped == "." || escaped == ".." { escaped.replace('.', "%2E") } else { escaped })
 }
 
 fn id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {

@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod claim;
 pub mod conflict;
+pub mod cosmos;
 pub mod elasticsearch;
 pub mod embedded;
 pub mod meter;

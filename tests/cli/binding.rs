@@ -38,10 +38,19 @@ fn a_topic_without_a_source_names_the_section_to_add() {
 }
 
 #[test]
-fn a_kind_to_come_names_the_one_that_is_there() {
-    let config = CONFIG.replace("kind = \"embedded\"", "kind = \"cosmos\"\nkey = \"hunter2\"");
-    let line = "error: [connections.cosmos] of projector.toml has `kind = \"cosmos\"`, which is not supported yet: \
-                `kind = \"embedded\"` keeps the same documents in the embedded store";
+fn a_target_of_another_kind_names_the_one_it_takes() {
+    let config = CONFIG.replace("kind = \"embedded\"", "kind = \"postgres\"\nurl = \"postgres://localhost/a\"");
+    let line = "error: `into cosmos` of `totals` is bound to [connections.cosmos] of projector.toml, and \
+                `kind = \"postgres\"` takes `into postgres` only";
+    assert_refused(&config, 2, line);
+}
+
+#[test]
+fn an_account_without_a_database_says_where_one_is_named() {
+    let account = "kind = \"cosmos\"\nendpoint = \"https://x.documents.azure.com\"\nkey = \"aHVudGVyMg==\"";
+    let config = CONFIG.replace("kind = \"embedded\"", account);
+    let line =
+        "error: `into cosmos` of `totals`: no database is named: add `database` to its options or to the connection";
     assert_refused(&config, 2, line);
 }
 

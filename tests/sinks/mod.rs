@@ -1,5 +1,6 @@
 //! Every kind of sink against its real server.
 
+mod cosmos;
 mod elasticsearch;
 mod postgres;
 mod redis;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::control::config::section::Section;
 use crate::control::config::{ConfigError, Secret};
 use crate::language::diagnostic::near;
+use crate::sinks::cosmos;
 use crate::sinks::postgres::PostgresConnection;
 
 /// A real system. Sources and sinks stand in one list, since files name both the same way.
@@ -24,13 +25,10 @@ pub enum Connection {
     },
     /// The cache of the process.
     Cache,
+    Cosmos(cosmos::Account),
     Elasticsearch(ElasticsearchConnection),
     Postgres(PostgresConnection),
     Redis(RedisConnection),
-    /// A kind this release knows by name only: it is refused when a file uses it.
-    Unbuilt {
-        kind: &'static str,
-    },
 }
 
 /// A Kafka cluster, and how to speak to it.
@@ -69,10 +67,8 @@ pub struct RedisConnection {
     pub client_certificate: Option<(PathBuf, PathBuf)>,
 }
 
-/// The kinds to come, with the keys they will take: a file that names them is checked as far as it can be.
-const UNBUILT: [(&str, &[&str]); 1] = [("cosmos", &["endpoint", "key", "credential", "database"])];
-
-const BUILT: [&str; 8] = ["log", "kafka", "memory", "embedded", "cache", "elasticsearch", "postgres", "redis"];
+const KINDS: [&str; 9] =
+    ["log", "kafka", "memory", "embedded", "cache", "cosmos", "elasticsearch", "postgres", "redis"];
 
 impl Connection {
     /// The word after `kind =`.
@@ -83,10 +79,10 @@ impl Connection {
             Connection::Memory => "memory",
             Connection::Embedded { .. } => "embedded",
             Connection::Cache => "cache",
+            Connection::Cosmos(_) => "cosmos",
             Connection::Elasticsearch(_) => "elasticsearch",
             Connection::Postgres(_) => "postgres",
             Connection::Redis(_) => "redis",
-            Connection::Unbuilt { kind } => kind,
         }
     }
 
@@ -108,18 +104,11 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Connection, ConfigError> 
         "memory" => Connection::Memory,
         "embedded" => Connection::Embedded { path: section.path("path")? },
         "cache" => Connection::Cache,
+        "cosmos" => Connection::Cosmos(read_cosmos(&mut section)?),
         "elasticsearch" => Connection::Elasticsearch(read_elasticsearch(&mut section)?),
         "postgres" => Connection::Postgres(read_postgres(&mut section)?),
         "redis" => Connection::Redis(read_redis(&mut section)?),
-        other => {
-            let Some((kind, keys)) = UNBUILT.iter().find(|(kind, _)| *kind == other) else {
-                return Err(unknown_kind(&section, other));
-            };
-            for key in *keys {
-                section.secret(key)?;
-            }
-            Connection::Unbuilt { kind }
-        }
+        other => return Err(unknown_kind(&section, other)),
     };
     section.finish()?;
     Ok(connection)
@@ -133,6 +122,59 @@ fn read_kafka(section: &mut Section<'_>) -> Result<KafkaConnection, ConfigError>
         options = properties.rest()?;
     }
     Ok(KafkaConnection { brokers, group, options })
+}
+
+fn read_cosmos(section: &mut Section<'_>) -> Result<cosmos::Account, ConfigError> {
+    let endpoint = section.required("endpoint")?;
+    let is_here =
+        ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|here| endpoint.starts_with(here));
+    if !endpoint.starts_with("https://") && !is_here {
+        let what = "`endpoint` must begin with `https://`; `http://` is for an emulator on this machine only".into();
+        return Err(section.wrong_key("endpoint", what));
+    }
+    let (database, region) = (section.text("database")?, section.text("region")?);
+    Ok(cosmos::Account { endpoint, database, region, access: read_cosmos_access(section)? })
+}
+
+/// One of `key` and `credential`, with what that credential needs.
+fn read_cosmos_access(section: &mut Section<'_>) -> Result<cosmos::Access, ConfigError> {
+    let hidden = |secret: Secret| azure_core::credentials::Secret::new(secret.reveal().to_owned());
+    let (key, credential) = (section.secret("key")?, section.text("credential")?);
+    let credential = match (key, credential) {
+        (Some(key), None) => return Ok(cosmos::Access::Key(hidden(key))),
+        (None, Some(credential)) => credential,
+        (Some(_), Some(_)) => {
+            return Err(section.wrong_key("credential", "`key` and `credential` exclude each other: give one".into()));
+        }
+        (None, None) => {
+            let what = "an account needs `key`, or `credential = \"workload_identity\"` or another one".into();
+            return Err(section.wrong_key("endpoint", what));
+        }
+    };
+    Ok(match credential.as_str() {
+        "workload_identity" => {
+            let (tenant_id, client_id) = (section.text("tenant_id")?, section.text("client_id")?);
+            cosmos::Access::WorkloadIdentity { tenant_id, client_id }
+        }
+        "managed_identity" => cosmos::Access::ManagedIdentity { client_id: section.text("client_id")? },
+        "client_secret" => {
+            let (tenant_id, client_id) = (section.required("tenant_id")?, section.required("client_id")?);
+            let Some(client_secret) = section.secret("client_secret")?.map(hidden) else {
+                let what = "`credential = \"client_secret\"` needs `client_secret`".into();
+                return Err(section.wrong_key("credential", what));
+            };
+            cosmos::Access::ClientSecret { tenant_id, client_id, client_secret }
+        }
+        "developer_tools" => cosmos::Access::DeveloperTools,
+        other => {
+            let known = cosmos::Access::CREDENTIALS;
+            let help = match near(other, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known.join(", ")),
+            };
+            return Err(section.wrong_key("credential", format!("unknown credential `{other}`; {help}")));
+        }
+    })
 }
 
 fn read_elasticsearch(section: &mut Section<'_>) -> Result<ElasticsearchConnection, ConfigError> {
@@ -216,10 +258,9 @@ fn read_redis(section: &mut Section<'_>) -> Result<RedisConnection, ConfigError>
 }
 
 fn unknown_kind(section: &Section<'_>, kind: &str) -> ConfigError {
-    let known = || BUILT.into_iter().chain(UNBUILT.iter().map(|(kind, _)| *kind));
-    let help = match near(kind, known()) {
+    let help = match near(kind, KINDS) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known: {}", known().collect::<Vec<_>>().join(", ")),
+        None => format!("known: {}", KINDS.join(", ")),
     };
     section.wrong_key("kind", format!("unknown kind `{kind}`; {help}"))
 }
