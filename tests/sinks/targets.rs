@@ -20,7 +20,7 @@ pub struct Target {
 
 /// One of each kind that can be had here.
 pub fn all() -> Vec<Target> {
-    [postgres(), elasticsearch()].into_iter().flatten().collect()
+    [postgres(), elasticsearch(), redis()].into_iter().flatten().collect()
 }
 
 fn postgres() -> Option<Target> {
@@ -32,6 +32,11 @@ fn postgres() -> Option<Target> {
 
 fn elasticsearch() -> Option<Target> {
     Some(Target::new("elasticsearch", services::opensearch_with(&[])?, String::new(), false))
+}
+
+/// It keeps nothing on disk: whenever it is killed, all is owed to it again.
+fn redis() -> Option<Target> {
+    Some(Target::new("redis", services::redis_with(&[])?, String::new(), true))
 }
 
 impl Target {
@@ -52,6 +57,8 @@ impl Target {
         match self.kind {
             "postgres" => format!("{{ table: \"{name}\", create: true }}"),
             "elasticsearch" => format!("{{ index: \"{name}\" }}"),
+            "redis" if name == "activity" => "{ kind: \"hash\" }".to_owned(),
+            "redis" => String::new(),
             other => panic!("no options for {other}"),
         }
     }
@@ -88,6 +95,7 @@ impl Target {
         match self.kind {
             "postgres" => self.count_rows(name),
             "elasticsearch" => self.count_hits(name),
+            "redis" => self.count_keys(name),
             other => panic!("{other} cannot count"),
         }
     }
@@ -104,6 +112,13 @@ impl Target {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let counted = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), asked).await });
         counted.expect("the server answers") as usize
+    }
+
+    fn count_keys(&self, projection: &str) -> usize {
+        let client = redis::Client::open(self.server.url.as_str()).expect("a URL");
+        let mut connection = client.get_connection().expect("it is up");
+        let keys: Vec<String> = redis::cmd("KEYS").arg(format!("{projection}:*")).query(&mut connection).expect("keys");
+        keys.len()
     }
 
     fn count_hits(&self, index: &str) -> usize {
