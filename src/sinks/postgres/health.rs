@@ -9,8 +9,10 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Error, Statement};
 
-use super::columns::{PROJECTION_COLUMN, Table, VERSION_COLUMN, literal, quote};
+use super::columns::{PROJECTION_COLUMN, Table, VERSION_COLUMN, quote};
+
 use super::config::PostgresConnection;
+use super::retry::Class;
 use super::{claim, retry, statement};
 
 /// What every session is told. What is left of an abandoned transaction may block others for ten seconds, not longer; plans
@@ -23,6 +25,9 @@ const SETTINGS: &str = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET in
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET default_transaction_isolation = 'read committed'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// The first release that can do all that is asked of it.
+const RELEASE_MIN: i32 = 140_000;
 
 /// Why a session or a table is not to be had.
 #[derive(Debug)]
@@ -51,10 +56,6 @@ impl From<Error> for Unready {
 /// A table that was looked at, and the SQL for it.
 #[derive(Debug)]
 pub(super) struct Shape {
-    /// Qualified and quoted.
-    pub relation: String,
-    /// The table of claims, qualified and quoted.
-    pub claims: String,
     /// The type of each column, as the server calls it, without its limits.
     pub types: Vec<String>,
     upsert: String,
@@ -62,7 +63,7 @@ pub(super) struct Shape {
     stored: String,
     pub read: String,
     pub sweep: String,
-    guard: String,
+    pub claim: claim::Sql,
 }
 
 /// A connection that can write; its task ends with it.
@@ -113,13 +114,17 @@ impl Session {
             None => Arc::new(look(&client, table).await?),
         };
         let (upsert, delete) = (client.prepare(&shape.upsert).await?, client.prepare(&shape.delete).await?);
-        let (stored, guard) = (client.prepare(&shape.stored).await?, client.prepare(&shape.guard).await?);
+        let (stored, guard) = (client.prepare(&shape.stored).await?, client.prepare(&shape.claim.guard).await?);
         Ok(Session { client, shape, upsert, delete, stored, guard, _task: task })
     }
 }
 
 /// Looks at the table, which is made first if it is missing and may be.
 async fn look(client: &Client, table: &Table) -> Result<Shape, Unready> {
+    let release = client.query_one("SELECT current_setting('server_version_num')::int4", &[]).await?;
+    if release.try_get::<_, i32>(0)? < RELEASE_MIN {
+        return Err(Unready::Wrong("the server is older than PostgreSQL 14, which is needed".into()));
+    }
     let schema = match schema_of(client, table).await? {
         Some(schema) => schema,
         None if table.create => {
@@ -147,11 +152,20 @@ async fn look(client: &Client, table: &Table) -> Result<Shape, Unready> {
         stored: statement::stored(table, &relation, &types),
         read: statement::read(table, &relation, &types),
         sweep: statement::sweep(table, &relation),
-        guard: claim::guard(table, &relation, &claims),
-        relation,
-        claims,
+        claim: claim::Sql::new(table, &relation, &claims, timeline(client).await?),
         types,
     })
+}
+
+/// An expression for what counts the promotions of the server, where it says so.
+async fn timeline(client: &Client) -> Result<&'static str, Unready> {
+    const TIMELINE: &str = "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)";
+    match client.simple_query(&format!("SELECT {TIMELINE}")).await {
+        Ok(_) => Ok(TIMELINE),
+        // Services that keep their log elsewhere do not show it, and lose nothing when they fail over.
+        Err(error) if retry::classify(&error) != Class::Broken => Ok("''"),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Two processes that make it together run into each other, and then it is there.
@@ -340,12 +354,4 @@ async fn key_difference(client: &Client, table: &Table, relation: &str) -> Resul
         what: format!("the collation of {} takes different texts for the same", quote(&name)),
         mend: format!("ALTER COLUMN {} TYPE text COLLATE {}", quote(&name), quote("C")),
     }))
-}
-
-/// The oid and the file of a relation, as SQL expressions: both change when it is dropped and made again, the second when it
-/// is emptied by TRUNCATE.
-pub(super) fn identity(relation: &str) -> (String, String) {
-    let oid = format!("to_regclass({})::oid::bigint", literal(relation));
-    let file = format!("coalesce(pg_relation_filenode(to_regclass({})), 0)::bigint", literal(relation));
-    (oid, file)
 }

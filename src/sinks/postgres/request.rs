@@ -54,8 +54,11 @@ pub(super) struct Request<'r> {
 
 /// Why a transaction was not committed, or may not have been.
 enum Failure {
-    /// Some document of it can never be written.
-    Data(String),
+    /// Some document of it can never be written, or some key be asked for.
+    Data {
+        reason: String,
+        is_value: bool,
+    },
     /// Surely not done.
     Undone(Outcome, Fate),
     Unanswered(String),
@@ -71,10 +74,12 @@ impl Request<'_> {
             let Some(range) = rest.pop() else { break };
             match self.transaction(&items[range.clone()]).await {
                 Ok(done) => outcomes.splice(range, done.into_iter().map(Some)).for_each(drop),
-                Err(Failure::Data(reason)) if range.len() == 1 => {
-                    outcomes[range.start] = Some(Outcome::Poison { reason });
+                Err(Failure::Data { reason, is_value }) if range.len() == 1 => {
+                    // A key that cannot be asked for has no row.
+                    let is_absent = is_value && items[range.start].cells.is_none();
+                    outcomes[range.start] = Some(if is_absent { Outcome::Ok } else { Outcome::Poison { reason } });
                 }
-                Err(Failure::Data(_)) => {
+                Err(Failure::Data { .. }) => {
                     let middle = range.start + range.len() / 2;
                     rest.extend([middle..range.end, range.start..middle]);
                 }
@@ -242,7 +247,7 @@ impl Request<'_> {
     async fn undone(&self, error: &Error) -> Failure {
         let reason = retry::text(error);
         let failure = match retry::classify(error) {
-            Class::Data => Failure::Data(reason),
+            Class::Data => Failure::Data { reason, is_value: retry::is_value(error) },
             Class::Busy => Failure::Undone(Outcome::Busy { reason, after: None }, Fate::Keep),
             Class::Later => Failure::Undone(Outcome::Retry { reason }, Fate::Keep),
             Class::Shape => Failure::Undone(Outcome::Retry { reason }, Fate::LookAgain),
@@ -255,7 +260,7 @@ impl Request<'_> {
         match (self.in_time(self.session.client.batch_execute("ROLLBACK")).await, failure) {
             (Some(Ok(())), failure) => failure,
             (_, Failure::Undone(outcome, Fate::Keep)) => Failure::Undone(outcome, Fate::Drop),
-            (_, Failure::Data(reason)) => Failure::Undone(later(&reason), Fate::Drop),
+            (_, Failure::Data { reason, .. }) => Failure::Undone(later(&reason), Fate::Drop),
             (_, failure) => failure,
         }
     }

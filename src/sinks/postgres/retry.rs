@@ -51,6 +51,11 @@ pub(super) fn is_of_shape(error: &Error) -> bool {
     is_null || classify(error) == Class::Shape
 }
 
+/// Whether a value itself is refused, whatever it is for.
+pub(super) fn is_value(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.code().code().starts_with("22"))
+}
+
 /// Whether an error that a commit was answered with says surely that nothing was written.
 pub(super) fn is_surely_undone(error: &Error) -> bool {
     let code = error.as_db_error().map_or("", |error| error.code().code());

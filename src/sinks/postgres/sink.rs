@@ -159,8 +159,7 @@ impl PostgresSink {
             Some(fence) => fence,
             None => {
                 let raised = self.control(async |session| {
-                    let names = (&*session.shape.relation, &*session.shape.claims);
-                    Ok(claim::raise_fence(&session.client, &self.table, names, owner).await?)
+                    Ok(claim::raise_fence(&session.client, &session.shape.claim, owner).await?)
                 });
                 holding.fence = raised.await?;
                 holding.fence.unwrap_or(NO_FENCE)
@@ -204,7 +203,11 @@ impl PostgresSink {
             let types = &session.shape.types;
             let Ok(key) = encode::key(&self.table, types, key) else { return Ok(None) };
             let parameters: Vec<&(dyn ToSql + Sync)> = key.iter().map(|part| part as _).collect();
-            let Some(row) = session.client.query_opt(&session.shape.read, &parameters).await? else { return Ok(None) };
+            let row = match session.client.query_opt(&session.shape.read, &parameters).await {
+                Err(error) if retry::is_value(&error) => return Ok(None),
+                row => row?,
+            };
+            let Some(row) = row else { return Ok(None) };
             let cells = types.iter().enumerate().map(|(at, ty)| shown(&row, at, ty)).collect::<Result<_, _>>()?;
             let (whose, stored): (String, i64) = (row.try_get(types.len())?, row.try_get(types.len() + 1)?);
             let version = Version(stored.cast_unsigned());
@@ -222,10 +225,8 @@ impl PostgresSink {
             // Before it is known what becomes of the move: if its answer is lost, the claim may well be ours.
             *holding = Holding { owner: Some((to.process, to.target)), fence: None };
         }
-        let moved = self.control(async |session| {
-            let names = (&*session.shape.relation, &*session.shape.claims);
-            Ok(claim::put(&session.client, &self.table, names, from, to).await?)
-        });
+        let moved =
+            self.control(async |session| Ok(claim::put(&session.client, &session.shape.claim, from, to).await?));
         match moved.await? {
             (ClaimMove::Moved, fence) => {
                 holding.fence = Some(fence).filter(|_| is_new).or(holding.fence);
@@ -359,10 +360,7 @@ impl ClaimedTarget for PostgresSink {
 
     fn read_claim(&self) -> SinkFuture<'_, Result<Option<Claim>, SinkError>> {
         Box::pin(answered(async {
-            let held = self.control(async |session| {
-                let names = (&*session.shape.relation, &*session.shape.claims);
-                Ok(claim::read(&session.client, &self.table, names).await?)
-            });
+            let held = self.control(async |session| Ok(claim::read(&session.client, &session.shape.claim).await?));
             Ok(held.await?.map(|held| held.claim))
         }))
     }

@@ -112,7 +112,7 @@ async fn a_commit_that_is_done_late_brings_no_deleted_row_back() {
     query(&holder, "select pg_advisory_unlock(7)").await;
     assert_eq!(deleting.await.unwrap(), [Outcome::Ok]);
     assert_eq!(query(&watcher, "select k from notes").await, [""; 0]);
-    assert_eq!(query(&watcher, "select fence from projector_claims").await, ["1"]);
+    assert_eq!(query(&watcher, "select fence from projector_claims").await, ["2"]);
 }
 
 #[tokio::test]
@@ -166,6 +166,9 @@ async fn a_table_that_was_emptied_has_no_claim() {
     }
     query(&client, "vacuum analyze notes").await;
     assert_eq!(sink.read_claim().await.unwrap(), Some(held));
+    // As after the promotion of a standby.
+    query(&client, "update projector_claims set timeline = '0000000F' where timeline = '00000001'").await;
+    assert_eq!(sink.read_claim().await.unwrap(), None);
 }
 
 #[tokio::test]

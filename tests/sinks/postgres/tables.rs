@@ -34,6 +34,7 @@ async fn a_missing_table_is_made_only_when_the_file_says_so() {
       sink text NOT NULL,
       table_oid bigint NOT NULL,
       table_file bigint NOT NULL,
+      timeline text NOT NULL,
       store uuid NOT NULL,
       place bigint NOT NULL,
       process uuid NOT NULL,

@@ -38,6 +38,9 @@ async fn one_bad_document_never_fails_its_batch() {
     assert!(bad[0].1.contains("0x00"), "{bad:?}");
     assert!(bad[1].1.contains("short") && bad[1].1.contains("23514"), "{bad:?}");
     assert_eq!(query(&client, "select count(*) from notes").await, ["996"]);
+    // A key that no row can have has none.
+    assert_eq!(write(&sink, vec![delete("a\0b", 5), delete("0000", 6)]).await, [Outcome::Ok, Outcome::Ok]);
+    assert_eq!(sink.read("a\0b").await.unwrap().map(|document| document.version), None);
     // The document is written once it can be.
     query(&client, "alter table notes drop constraint short").await;
     assert_eq!(write(&sink, vec![note("last", 5, "much longer than twenty")]).await, [Outcome::Ok]);
