@@ -122,3 +122,46 @@ fn beyond_loopback_a_token_is_needed() {
     let guarded = read(&format!("{open}\ntoken = \"${{KAFKA_PASSWORD}}\""), None).unwrap();
     assert_eq!(guarded.http.token, Some(Secret::new("hunter2".into())));
 }
+
+const CLUSTER: &str = "[connections.elasticsearch]\nkind = \"elasticsearch\"\n";
+
+#[test]
+fn a_cluster_is_read_and_its_secrets_are_never_shown() {
+    let more = "url = \"https://a:9200\"\nusername = \"me\"\npassword = \"${KAFKA_PASSWORD}\"\nca = \"ca.pem\"\n\
+                client_certificate = \"me.pem\"\nclient_key = \"me.key\"\ncompression = \"gzip\"\n";
+    let config = read(&format!("{CLUSTER}{more}"), None).unwrap();
+    let Connection::Elasticsearch(cluster) = &config.connections["elasticsearch"] else { panic!("not a cluster") };
+    let (username, password) = cluster.password.as_ref().unwrap();
+    assert_eq!((cluster.url.as_str(), username.as_str(), password.reveal()), ("https://a:9200", "me", "hunter2"));
+    assert_eq!(cluster.ca.as_deref(), Some(Path::new("/project/ca.pem")));
+    let certificate = ("/project/me.pem".into(), "/project/me.key".into());
+    assert_eq!((&cluster.client_certificate, cluster.compress), (&Some(certificate), true));
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_cluster_that_cannot_be_reached_so_is_named_with_its_line() {
+    let url = "url = \"http://a:9200\"\n";
+    for (more, line, what) in [
+        ("", 1, "[connections.elasticsearch] needs `url`"),
+        ("url = \"a:9200\"", 3, "`url` must begin with `https://` or `http://`"),
+        ("url = \"http://me:hunter2@a\"", 3, "`url` is shown in messages; put its user into `username` and `password`"),
+        (&format!("{url}username = \"me\""), 4, "`username` and `password` stand together"),
+        (&format!("{url}password = \"x\""), 4, "`username` and `password` stand together"),
+        (
+            &format!("{url}username = \"me\"\npassword = \"x\"\napi_key = \"y\""),
+            6,
+            "one of `api_key` and `username` is enough",
+        ),
+        (&format!("{url}api_key = \"a b\""), 4, "`api_key` holds what no key holds: spaces, or a line break"),
+        (&format!("{url}client_key = \"k\""), 4, "it needs its `client_certificate`"),
+        (&format!("{url}compression = \"zip\""), 4, "`compression` is `gzip` or `none`"),
+        (
+            &format!("{url}api_kye = \"k\""),
+            4,
+            "unknown key `api_kye` in [connections.elasticsearch]; did you mean `api_key`?",
+        ),
+    ] {
+        assert_eq!(error(&format!("{CLUSTER}{more}")), format!("/project/projector.toml:{line}: {what}"));
+    }
+}

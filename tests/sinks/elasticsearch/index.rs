@@ -125,7 +125,7 @@ fn make(url: &str, index: &str, dynamic: &str, properties: Value) {
 fn fitting() -> Value {
     json!({
         "k": {"type": "keyword"},
-        "n": {"type": "text", "analyzer": "english"},
+        "n": {"type": "text", "analyzer": "simple"},
         "_claim": {"type": "object", "enabled": false},
         "_proj": {"properties": {"p": {"type": "keyword"}, "v": {"type": "long"}}},
     })
