@@ -7,7 +7,7 @@
 //!                                ▼
 //! sources → decode → filter → key → fold → state ──checkpoint──► publish → sinks
 //! kafka     into slots                     rows    one atomic, synced   per sink   cache, embedded
-//! log       (json)                         dirty   batch, numbered      coalesced
+//! log       (json)                         dirty   batch, numbered      coalesced   elasticsearch
 //! memory                                   keys
 //! ```
 //!

@@ -96,6 +96,8 @@ impl ItemReply {
                 None => return Judged::Conflict,
             },
             429 => Outcome::Busy { reason: reason(), after: None },
+            // No fault of the document.
+            400 if self.kind() == "index_closed_exception" => Outcome::Retry { reason: reason() },
             400 => Outcome::Poison { reason: self.explained(index) },
             // The shard was waited for in vain; or the index takes no writes for now.
             503 | 401 | 403 => Outcome::Retry { reason: reason() },
@@ -157,7 +159,10 @@ pub(super) fn refused(reply: &Reply, reason: String) -> Refused {
         503 | 401 | 403 => Outcome::Retry { reason },
         404 => return Refused::Gone,
         400 if says("invalid_index_name_exception") => return Refused::Gone,
-        400 | 413 => return Refused::Whole(reason),
+        413 => return Refused::Whole(reason),
+        // One item is wrong as a request, and the server does not say which.
+        400 if says("action_request_validation_exception") => return Refused::Whole(reason),
+        400 => Outcome::Retry { reason },
         _ => Outcome::Unanswered { reason },
     })
 }
@@ -229,8 +234,10 @@ mod tests {
 
     #[test]
     fn what_may_have_been_done_is_not_taken_for_undone() {
-        for (status, is_retry) in [(503, true), (403, true), (500, false)] {
-            let judged = judged(&format!(r#"{{"status":{status},"error":{{"type":"x","reason":"r"}}}}"#));
+        for (status, kind, is_retry) in
+            [(503, "x", true), (403, "x", true), (400, "index_closed_exception", true), (500, "x", false)]
+        {
+            let judged = judged(&format!(r#"{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}"#));
             assert_eq!(matches!(judged, Judged::Outcome(Outcome::Retry { .. })), is_retry, "{status}");
         }
     }
@@ -244,6 +251,7 @@ mod tests {
         assert_eq!(refused(503, after), Refused::Outcome(Outcome::Busy { reason: "r".into(), after }));
         assert_eq!(refused(503, None), Refused::Outcome(Outcome::Retry { reason: "r".into() }));
         assert_eq!(refused(413, None), Refused::Whole("r".into()));
+        assert_eq!(refused(400, None), Refused::Outcome(Outcome::Retry { reason: "r".into() }));
         assert_eq!(refused(404, None), Refused::Gone);
         assert!(matches!(refused(502, None), Refused::Outcome(Outcome::Unanswered { .. })));
     }

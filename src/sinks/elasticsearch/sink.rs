@@ -247,7 +247,12 @@ impl ElasticsearchSink {
         let mut judged: Vec<Option<Judged>> = items.iter().map(|_| None).collect();
         let mut open = if items.is_empty() { Vec::new() } else { vec![0..items.len()] };
         while let Some(piece) = open.pop() {
-            let Sent { items: piece, ended } = self.send_piece(index, bulk, piece, items, deadline).await;
+            let Sent { items: piece, ended } = if Instant::now() < deadline {
+                self.send_piece(index, bulk, piece, items, deadline).await
+            } else {
+                let reason = "no time was left to send it in smaller pieces".into();
+                Sent { items: piece, ended: Ended::All(Outcome::Retry { reason }) }
+            };
             match ended {
                 Ended::Items(of_piece) => {
                     piece.zip(of_piece).for_each(|(place, of_item)| judged[place] = Some(of_item));
