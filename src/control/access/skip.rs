@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(after.next_offsets[1].1, NextOffset { offset: Offset(4), ..before.next_offsets[1].1 });
         assert_eq!((after.sinks, after.plan), (before.sinks, before.plan));
         let owed = snapshot.changed_since(after.generation, Version(0), 9).unwrap().unwrap();
-        assert_eq!(owed, ["a", "b"].map(Into::into));
+        assert_eq!(owed, ["a", "b"].map(std::sync::Arc::<str>::from));
         assert!(snapshot.row(after.generation, "b").unwrap().is_some_and(|row| row.row.is_none()), "the tombstone");
     }
 }

@@ -61,8 +61,8 @@ fn a_dropped_sink_is_empty_and_its_neighbours_are_not() {
         }
         let order = ProjectionName("order".into());
         store.sink(&order, "ssearch").unwrap();
-        assert_eq!(store.sinks(&orders()).unwrap(), ["search".into(), "search2".into()]);
-        assert_eq!(store.sinks(&order).unwrap(), ["ssearch".into()]);
+        assert_eq!(store.sinks(&orders()).unwrap(), ["search", "search2"].map(Arc::<str>::from));
+        assert_eq!(store.sinks(&order).unwrap(), ["ssearch"].map(Arc::<str>::from));
         store.drop_sink(&orders(), "search").unwrap();
         store.drop_sink(&orders(), "nobody").unwrap();
         assert_eq!(store.sinks(&orders()).unwrap(), ["search2".into()]);
