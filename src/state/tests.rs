@@ -220,7 +220,7 @@ fn what_was_synced_is_there_after_a_restart(tested: &mut dyn Tested) {
     assert_eq!(state.next_offsets, [(partition(0), passed), (partition(1), at(3)), (partition(2), at(8))]);
     assert_eq!(state.sinks, [("cosmos".into(), SinkRecord::default()), ("search".into(), sink(1, u128::MAX))]);
     assert_eq!(walk(&*snapshot, generation, "", None), ["a=2@2", "b=2@2"]);
-    assert_eq!(changed(&*snapshot, generation, 0), ["a".into(), "b".into()]);
+    assert_eq!(changed(&*snapshot, generation, 0), ["a", "b"].map(Arc::<str>::from));
     tested.store().commit(&[with_rows(generation, 3, &["c=3"])]).unwrap();
 }
 
@@ -260,14 +260,14 @@ fn tombstones_stay_until_every_sink_is_past_them(tested: &mut dyn Tested) {
     assert_eq!(walk(&*store.snapshot(), generation, "", None), ["a@2", "b=3@3", "c@3", "d@3"]);
     store.commit(&[at(5, 2)]).unwrap();
     assert_eq!(walk(&*store.snapshot(), generation, "", None), ["b=3@3", "c@3", "d@3"]);
-    assert_eq!(changed(&*store.snapshot(), generation, 2), ["b".into(), "c".into(), "d".into()]);
+    assert_eq!(changed(&*store.snapshot(), generation, 2), ["b", "c", "d"].map(Arc::<str>::from));
     // One round removes the tombstone and writes the key again.
     let again = CheckpointBatch { rows: changes(&["d=6"]), ..at(6, 3) };
     store.commit(&[again]).unwrap();
     assert_eq!(walk(&*store.snapshot(), generation, "", None), ["b=3@3", "d=6@6"]);
     tested.reopen();
     assert_eq!(walk(&*tested.store().snapshot(), generation, "", None), ["b=3@3", "d=6@6"]);
-    assert_eq!(changed(&*tested.store().snapshot(), generation, 3), ["d".into()]);
+    assert_eq!(changed(&*tested.store().snapshot(), generation, 3), ["d"].map(Arc::<str>::from));
 }
 
 fn without_durable_sinks_deletes_are_deletes(tested: &mut dyn Tested) {
@@ -279,11 +279,11 @@ fn without_durable_sinks_deletes_are_deletes(tested: &mut dyn Tested) {
     let snapshot = store.commit(&[at(3, &["b", "d=3", "never"])]).unwrap();
     // The tombstone of `a` had readers once; with the last of them gone it goes too.
     assert_eq!(walk(&*snapshot, generation, "", None), ["c=1@1", "d=3@3"]);
-    assert_eq!(changed(&*snapshot, generation, 0), ["c".into(), "d".into()]);
-    assert_eq!(changed(&*snapshot, generation, 1), ["d".into()]);
+    assert_eq!(changed(&*snapshot, generation, 0), ["c", "d"].map(Arc::<str>::from));
+    assert_eq!(changed(&*snapshot, generation, 1), ["d"].map(Arc::<str>::from));
     let snapshot = store.commit(&[with_rows(generation, 4, &["c=4", "d"])]).unwrap();
-    assert_eq!(changed(&*snapshot, generation, 3), ["c".into(), "d".into()]);
-    assert_eq!(changed(&*snapshot, generation, 2), ["c".into(), "d".into()]);
+    assert_eq!(changed(&*snapshot, generation, 3), ["c", "d"].map(Arc::<str>::from));
+    assert_eq!(changed(&*snapshot, generation, 2), ["c", "d"].map(Arc::<str>::from));
 }
 
 fn changes_are_listed_by_version(tested: &mut dyn Tested) {
@@ -295,9 +295,9 @@ fn changes_are_listed_by_version(tested: &mut dyn Tested) {
     store.commit(&[batch(generation, 2)]).unwrap();
     let snapshot = store.commit(&[with_rows(generation, 3, &["c=3", "a"])]).unwrap();
     let listed = |settled| changed(&*snapshot, generation, settled);
-    assert_eq!(listed(0), ["a".into(), "b".into(), "c".into()]);
-    assert_eq!(listed(1), ["a".into(), "c".into()]);
-    assert_eq!(listed(2), ["a".into(), "c".into()]);
+    assert_eq!(listed(0), ["a", "b", "c"].map(Arc::<str>::from));
+    assert_eq!(listed(1), ["a", "c"].map(Arc::<str>::from));
+    assert_eq!(listed(2), ["a", "c"].map(Arc::<str>::from));
     assert!(listed(3).is_empty());
     drop(snapshot);
     let many: Vec<String> = (0..20_000).map(|n| format!("key-{n:05}=x")).collect();
