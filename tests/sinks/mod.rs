@@ -6,3 +6,4 @@ mod postgres;
 mod redis;
 mod storm;
 mod targets;
+mod zombie;

@@ -27,7 +27,7 @@ const ROUNDS: usize = 16;
 const RECORDS_A_ROUND: usize = 150;
 const PARTITIONS: u32 = 2;
 /// The projections of the ledger, with what each of their documents is made of in the file.
-const PROJECTIONS: [&str; 2] = ["balances", "activity"];
+pub const PROJECTIONS: [&str; 2] = ["balances", "activity"];
 
 #[test]
 fn no_storm_changes_a_document_or_turns_a_version_back() {
@@ -77,7 +77,7 @@ fn no_storm_changes_a_document_or_turns_a_version_back() {
 }
 
 /// The ledger, with each projection into every target.
-fn ledger_into(targets: &[Target]) -> String {
+pub fn ledger_into(targets: &[Target]) -> String {
     let text = fs::read_to_string(ledger::file()).expect("a text");
     let activity = "{\n    account,\n    paid_in,\n    events,\n    longest,\n    countries: countries.sorted(),\n    busy: events > 3,\n  }";
     let old = [
@@ -96,7 +96,7 @@ fn ledger_into(targets: &[Target]) -> String {
 }
 
 /// Every document of every target, against the fold.
-fn compare(site: &Site, targets: &[Target], story: &[Told]) {
+pub fn compare(site: &Site, targets: &[Target], story: &[Told]) {
     let expected = fold(story);
     let mut running = site.run();
     let done = |projection: &str| site.progress(projection).is_some_and(|now| now.is_done());
@@ -115,7 +115,7 @@ fn compare(site: &Site, targets: &[Target], story: &[Told]) {
     }
 }
 
-fn document_of(site: &Site, projection: &str, sink: &str, key: &str) -> Option<Value> {
+pub fn document_of(site: &Site, projection: &str, sink: &str, key: &str) -> Option<Value> {
     let path = format!("/v1/projections/{projection}/documents/{}?sink={sink}", encoded(key));
     site.get(&path).map(|text| parsed(&text))
 }

@@ -194,6 +194,12 @@ impl Running {
         self.child.try_wait().expect("a child to ask")
     }
 
+    /// Sends it a signal by name: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("there is a `kill`").success(), "no signal {name}");
+    }
+
     /// SIGKILL: no signal handler runs, nothing is flushed.
     pub fn kill(mut self) {
         assert!(self.ended().is_none(), "the run had ended by itself");
@@ -236,7 +242,15 @@ struct PartitionProgress {
 #[derive(Debug, Deserialize)]
 struct SinkProgress {
     owed: Option<u64>,
+    filled: bool,
+    walks: bool,
     trouble: Option<String>,
+}
+
+impl SinkProgress {
+    fn is_done(&self) -> bool {
+        self.owed == Some(0) && self.filled && !self.walks
+    }
 }
 
 impl Progress {
@@ -249,7 +263,7 @@ impl Progress {
     /// Whether everything in the log is folded and every sink has it.
     pub fn is_done(&self) -> bool {
         let caught_up = self.partitions.iter().all(|partition| partition.caught_up == Some(true));
-        caught_up && !self.partitions.is_empty() && self.sinks.iter().all(|sink| sink.owed == Some(0))
+        caught_up && !self.partitions.is_empty() && self.sinks.iter().all(SinkProgress::is_done)
     }
     /// How many records it has passed, as its synced offsets say.
     pub fn passed(&self) -> u64 {
