@@ -23,7 +23,7 @@ use crate::recovery::random::{Random, seed};
 use crate::recovery::story::{ACCOUNTS, Told, VISITS, tell};
 use crate::site::Site;
 
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 12;
 const RECORDS_A_ROUND: usize = 150;
 const PARTITIONS: u32 = 2;
 /// The projections of the ledger, with what each of their documents is made of in the file.

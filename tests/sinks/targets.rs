@@ -20,7 +20,7 @@ pub struct Target {
 
 /// One of each kind that can be had here.
 pub fn all() -> Vec<Target> {
-    [postgres(), elasticsearch(), redis()].into_iter().flatten().collect()
+    [postgres(), elasticsearch(), redis(), cosmos()].into_iter().flatten().collect()
 }
 
 fn postgres() -> Option<Target> {
@@ -39,6 +39,14 @@ fn redis() -> Option<Target> {
     Some(Target::new("redis", services::redis_with(&[])?, String::new(), true))
 }
 
+/// The emulator names its own address, so the proxy comes first; and it holds nothing beyond its life.
+fn cosmos() -> Option<Target> {
+    let proxy = Proxy::to(0);
+    let server = services::cosmos_behind(&proxy)?;
+    proxy.retarget(server.port);
+    Some(Target { kind: "cosmos", proxy, server, rest: String::new(), forgets: true, killed: false })
+}
+
 impl Target {
     fn new(kind: &'static str, server: Server, rest: String, forgets: bool) -> Target {
         let proxy = Proxy::to(server.port);
@@ -49,7 +57,12 @@ impl Target {
     pub fn connection(&self) -> String {
         let (scheme, _) = self.server.url.rsplit_once("127.0.0.1").expect("it is on loopback");
         let url = format!("{scheme}{}{}", self.proxy.address(), self.rest);
-        format!("kind = \"{}\"\nurl = \"{url}\"\n", self.kind)
+        match self.kind {
+            "cosmos" => {
+                format!("kind = \"cosmos\"\nendpoint = \"{url}\"\nkey = \"cHJvamVjdG9y\"\ndatabase = \"storm\"\n")
+            }
+            kind => format!("kind = \"{kind}\"\nurl = \"{url}\"\n"),
+        }
     }
 
     /// The options of a sink of this name.
@@ -58,6 +71,7 @@ impl Target {
             "postgres" => format!("{{ table: \"{name}\", create: true }}"),
             "elasticsearch" => format!("{{ index: \"{name}\" }}"),
             "redis" if name == "activity" => "{ kind: \"hash\" }".to_owned(),
+            "cosmos" => format!("{{ container: \"{name}\" }}"),
             "redis" => String::new(),
             other => panic!("no options for {other}"),
         }
@@ -96,6 +110,7 @@ impl Target {
             "postgres" => self.count_rows(name),
             "elasticsearch" => self.count_hits(name),
             "redis" => self.count_keys(name),
+            "cosmos" => self.count_documents(name),
             other => panic!("{other} cannot count"),
         }
     }
@@ -115,10 +130,24 @@ impl Target {
     }
 
     fn count_keys(&self, projection: &str) -> usize {
-        let client = redis::Client::open(self.server.url.as_str()).expect("a URL");
+        let client = redis::Client::open(&*self.server.url).expect("an address");
         let mut connection = client.get_connection().expect("it is up");
         let keys: Vec<String> = redis::cmd("KEYS").arg(format!("{projection}:*")).query(&mut connection).expect("keys");
         keys.len()
+    }
+
+    fn count_documents(&self, container: &str) -> usize {
+        let query = r#"{"query":"SELECT VALUE COUNT(1) FROM c WHERE IS_DEFINED(c._proj)"}"#;
+        let answer = ureq::post(format!("{}/dbs/storm/colls/{container}/docs", self.server.url))
+            .header("content-type", "application/query+json")
+            .header("x-ms-documentdb-isquery", "True")
+            .header("x-ms-documentdb-query-enablecrosspartition", "True")
+            .send(query)
+            .expect("the emulator answers");
+        let answer: serde_json::Value =
+            serde_json::from_str(&answer.into_body().read_to_string().expect("text")).expect("JSON");
+        let counts = answer["Documents"].as_array().expect("documents").iter();
+        counts.map(|count| count.as_u64().unwrap_or_else(|| panic!("{answer}")) as usize).sum()
     }
 
     fn count_hits(&self, index: &str) -> usize {
