@@ -127,7 +127,7 @@ fn listing(page: DocumentPage) -> Result<Listing, Refusal> {
 }
 
 /// The sink of that name; the file's first without one.
-fn sink_index(projection: &ServedProjection, name: Option<&str>) -> Result<usize, Refusal> {
+pub(super) fn sink_index(projection: &ServedProjection, name: Option<&str>) -> Result<usize, Refusal> {
     let sinks = &projection.plan.projection.sinks;
     let found = match name {
         Some(name) => sinks.iter().position(|sink| &*sink.name == name),

@@ -7,6 +7,7 @@
 mod answer;
 mod auth;
 pub mod backup;
+mod changes;
 pub mod dead_letters;
 mod documents;
 mod health;
@@ -22,9 +23,9 @@ mod wait;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
-use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -74,7 +75,13 @@ pub async fn serve(
     served: Arc<Served>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(served)).with_graceful_shutdown(stop).await
+    let (ends, ending) = watch::channel(false);
+    let router = router(served).layer(Extension(changes::Ending(ending)));
+    let stop = async move {
+        stop.await;
+        ends.send_replace(true);
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 fn router(served: Arc<Served>) -> Router {
@@ -83,6 +90,7 @@ fn router(served: Arc<Served>) -> Router {
         .route("/v1/projections/{name}", get(projections::one))
         .route("/v1/projections/{name}/documents", get(documents::list))
         .route("/v1/projections/{name}/documents/{key}", get(documents::one))
+        .route("/v1/projections/{name}/changes", get(changes::follow))
         .route("/v1/projections/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/projections/{name}/dead-letters/{number}", get(dead_letters::one))
         .route("/v1/projections/{name}/backup", get(backup::progress).post(backup::make))

@@ -153,6 +153,11 @@ pub trait DocumentSink: Send + Sync {
         Duration::ZERO
     }
 
+    /// The feed of its changes, where one is kept.
+    fn changes(&self) -> Option<Arc<cache::Changes>> {
+        None
+    }
+
     /// A sink that makes its documents from rows itself is told of changes here, and nothing is rendered or written for it.
     fn row_view(&self) -> Option<&dyn RowView> {
         None

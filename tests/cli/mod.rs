@@ -2,6 +2,7 @@
 
 mod backup;
 mod binding;
+mod changes;
 mod configuration;
 mod files;
 mod live;
@@ -150,6 +151,16 @@ impl Running {
         let agent = ureq::Agent::from(ureq::Agent::config_builder().http_status_as_error(false).build());
         let mut response = agent.get(format!("http://{}{path}", self.address)).call().expect("it answers");
         (response.status().as_u16(), response.body_mut().read_to_string().expect("UTF-8"))
+    }
+
+    /// The answer to a request as it comes, line by line.
+    pub fn lines(&self, path: &str, headers: &[(&str, &str)]) -> impl Iterator<Item = String> + use<> {
+        let mut request = ureq::get(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.call().expect("it answers");
+        BufReader::new(answer.into_body().into_reader()).lines().map_while(Result::ok)
     }
 
     /// Asks until the answer is as wanted.

@@ -16,7 +16,7 @@ use projector::testing::sinks::{Subject, claim, conformance, delete, plan, put};
 use projector::value::{Decimal, Value};
 use redis::{Commands, Connection};
 
-use crate::cli::Project;
+use crate::cli::{Project, Running};
 use crate::services::{self, Proxy, Server};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -537,4 +537,30 @@ fn a_run_fills_redis_and_another_changes_nothing() {
     let before = everything(&mut direct);
     run();
     assert!(before == everything(&mut direct), "the second run has changed something");
+}
+
+/// Wiped while an engine runs: the claim is missed at the next beat, and everything is written again.
+#[test]
+fn a_server_that_is_wiped_is_filled_anew() {
+    let Some(server) = services::redis_with(&[]) else { return };
+    let config = format!(
+        "[connections.events]\nkind = \"log\"\npath = \"events\"\n[connections.redis]\nkind = \"redis\"\nurl = \"{}\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n",
+        server.url
+    );
+    let file = "topic games = \"games\"\nprojection totals {\n  from games\n  key player = .player\n  \
+                state { score: int = sum(.points) }\n  into redis\n}\n";
+    let event = |n: u64| format!("{{\"key\":\"k\",\"value\":{{\"player\":\"p{n}\",\"points\":{n}}}}}\n");
+    let events = (0..50).map(event).collect::<String>();
+    let project = Project::new(&[("projector.toml", &config), ("t.proj", file), ("events/games/0.jsonl", &events)]);
+    let engine = Running::start(&project, &["run", "t.proj", "--no-watch"]);
+    let written = |_: u16, body: &str| body.contains("\"score\":49");
+    engine.until("/v1/projections/totals/documents/p49", written);
+    let mut direct = connect(&server);
+    let flushed: redis::RedisResult<()> = redis::cmd("FLUSHALL").query(&mut direct);
+    flushed.expect("it answers");
+    for player in 0..50 {
+        engine.until(&format!("/v1/projections/totals/documents/p{player}"), |code, _| code == 200);
+    }
+    assert_eq!(direct.keys::<_, Vec<String>>("totals:*").expect("keys").len(), 50);
 }

@@ -34,9 +34,9 @@ fn elasticsearch() -> Option<Target> {
     Some(Target::new("elasticsearch", services::opensearch_with(&[])?, String::new(), false))
 }
 
-/// It keeps nothing on disk: whenever it is killed, all is owed to it again.
+/// It keeps what a crash of its process leaves; whenever it is killed, all is owed to it again.
 fn redis() -> Option<Target> {
-    Some(Target::new("redis", services::redis_with(&[])?, String::new(), true))
+    Some(Target::new("redis", services::redis_with(&["--appendonly", "yes"])?, String::new(), false))
 }
 
 /// The emulator names its own address, so the proxy comes first; and it holds nothing beyond its life.

@@ -9,8 +9,11 @@
 //! `ttl` counts from the time of the row's last event. A row whose events carry no time counts from when its document was
 //! first made here, which is after its last change and after each restart. An expired document is as if it were not there.
 //!
+//! The keys that changed are kept for a while, in order: a feed that HTTP serves ([`Changes`]).
+//!
 //! It needs no address, no credential and no choice: that is why `into cache` needs no `[connections.cache]`.
 
+mod changes;
 mod entries;
 mod render;
 #[cfg(test)]
@@ -28,6 +31,7 @@ use crate::sinks::{
 };
 use crate::state::{Snapshot, StoredRow};
 
+pub use changes::{ChangePlace, Changes, Following};
 use entries::{Entries, Entry};
 
 /// How many documents are held ready when `max_items` is not given. The rest are rendered when they are read.
@@ -59,6 +63,7 @@ struct Inner {
     ttl: Option<Duration>,
     clock: Clock,
     newest: RwLock<Option<Newest>>,
+    changes: Arc<Changes>,
 }
 
 /// The newest snapshot that the publisher has shown us.
@@ -83,7 +88,9 @@ impl Cache {
     fn with(projection: ProjectionName, options: &SinkOptions, render: Render, clock: Clock) -> Cache {
         let items_max = usize::try_from(options.max_items.unwrap_or(ITEMS_MAX_DEFAULT)).unwrap_or(usize::MAX / 4);
         let (ttl, entries) = (options.ttl, Entries::new(items_max.max(1)));
-        Cache { inner: Arc::new(Inner { projection, render, entries, ttl, clock, newest: RwLock::default() }) }
+        let changes = Arc::new(Changes::new());
+        let inner = Inner { projection, render, entries, ttl, clock, newest: RwLock::default(), changes };
+        Cache { inner: Arc::new(inner) }
     }
 }
 
@@ -179,13 +186,12 @@ impl Inner {
 impl RowView for Cache {
     fn changed(&self, keys: &[Arc<str>], version: Version, snapshot: Arc<dyn Snapshot>) {
         self.inner.advance(version, snapshot);
-        if self.inner.entries.len() == 0 {
-            // Seen after the snapshot moved: what is made meanwhile from older rows is not held.
-            return;
+        // Without entries there is nothing to drop: what is made meanwhile from older rows is not held.
+        if self.inner.entries.len() > 0 {
+            keys.iter().for_each(|key| self.inner.entries.remove(key));
         }
-        for key in keys {
-            self.inner.entries.remove(key);
-        }
+        // ORDER: who hears of a change reads the new row.
+        self.inner.changes.push(version, keys);
     }
 
     fn fill(&self, rows: &[(Arc<str>, StoredRow)], version: Version, snapshot: Arc<dyn Snapshot>) {
@@ -234,6 +240,10 @@ impl DocumentSink for Cache {
 
     fn is_volatile(&self) -> bool {
         true
+    }
+
+    fn changes(&self) -> Option<Arc<Changes>> {
+        Some(self.inner.changes.clone())
     }
 
     fn row_view(&self) -> Option<&dyn RowView> {
