@@ -135,6 +135,7 @@ codes! {
     DOCUMENT_FIELD = "P0607", "a document has no such field";
     ID_NOT_UNIQUE = "P0611", "an id does not hold every part of the key";
     ID_NOT_TEXT = "P0612", "the id of a Cosmos document is not text";
+    PARTITION_KEY = "P0613", "a document does not hold its partition key";
 
     // Tests.
     TEST_PROJECTION = "P0701", "it is not clear which projection a test is for";

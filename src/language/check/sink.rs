@@ -31,6 +31,8 @@ enum Takes {
     Expr,
     /// Over the key alone.
     KeyExpr,
+    /// One to three of them.
+    KeyExprs,
     /// The document's id: over the key, different for different keys.
     Id,
     /// Options of the target's own, as they are.
@@ -40,6 +42,10 @@ enum Takes {
 }
 
 use OptionClass::{Identity, Mapping, Tuning};
+
+/// How many levels a partition key has at most.
+const LEVELS_MAX: usize = 3;
+
 
 /// Where a bound of a block is kept.
 enum Bound<'o> {
@@ -76,7 +82,7 @@ fn table(kind: SinkKind) -> (Option<&'static str>, &'static [Row]) {
             &[
                 ("container", Identity, Takes::Text),
                 ("database", Identity, Takes::Text),
-                ("partition_key", Identity, Takes::KeyExpr),
+                ("partition_key", Identity, Takes::KeyExprs),
                 ("throughput", Tuning, Takes::Int),
                 ("ttl", Mapping, Takes::Duration),
             ],
@@ -178,6 +184,7 @@ impl Globals<'_> {
         let mut options = context.options(*kind, declared);
         if *kind == SinkKind::Cosmos {
             context.cosmos_id(declared, &fields, &mut options);
+            context.cosmos_partition(declared, &fields, &options);
         }
         if *kind == SinkKind::Redis {
             context.redis(declared, &mut options);
@@ -288,6 +295,7 @@ impl Context<'_, '_> {
                 (!checked.ty.is_error()).then_some(typed::OptionValue::Expr(checked.expr))
             }
             Takes::KeyExpr => self.key_expr(value, option).map(typed::OptionValue::Expr),
+            Takes::KeyExprs => self.key_exprs(value, option),
             Takes::Id => self.id_expr(value).map(typed::OptionValue::Expr),
             Takes::TextList => self.text_list(value, name),
             Takes::Topic => self.topic_option(value),
@@ -319,6 +327,7 @@ impl Context<'_, '_> {
             Takes::Duration => "a duration, as in `24h`".into(),
             Takes::OneOf(words) => format!("one of \"{}\"", words.join("\", \"")),
             Takes::Expr | Takes::KeyExpr | Takes::Id => "an expression".into(),
+            Takes::KeyExprs => format!("an expression, or a list of one to {LEVELS_MAX}"),
             Takes::Block => "a block, as in `{ max_items: 100 }`".into(),
             Takes::TextList => "a list of texts".into(),
             Takes::Topic => "the name of a topic".into(),
@@ -501,6 +510,17 @@ impl Context<'_, '_> {
         Some(checked.expr)
     }
 
+    /// One such option, or a list of levels.
+    fn key_exprs(&mut self, value: &ast::Expr, option: &OptionEntry) -> Option<typed::OptionValue> {
+        let E::List(items) = &value.kind else { return self.key_expr(value, option).map(typed::OptionValue::Expr) };
+        if items.is_empty() || items.len() > LEVELS_MAX {
+            self.wrong_value(&option.name.text, Takes::KeyExprs, value.span);
+            return None;
+        }
+        let levels: Option<Vec<_>> = items.iter().map(|item| self.key_expr(item, option)).collect();
+        Some(typed::OptionValue::List(levels?.into_iter().map(typed::OptionValue::Expr).collect()))
+    }
+
     /// An id: it must hold every part of the key, so that no two rows share it.
     fn id_expr(&mut self, value: &ast::Expr) -> Option<typed::Expr> {
         let parts = self.id_parts(value);
@@ -643,6 +663,29 @@ impl Context<'_, '_> {
         let message = format!("`{}` does not belong here: {why}", option.name.text);
         let diagnostic = Diagnostic::error(codes::OPTION_VALUE, message, option.span, "not for this kind");
         self.report(diagnostic.with_help("leave it out"));
+    }
+
+    /// A partition key that is a part of the key stands in a field of the document: Cosmos DB reads it there. Of any other
+    /// expression the same is looked at when the sink is bound.
+    fn cosmos_partition(&mut self, declared: &ast::Into, fields: &[DocumentField], options: &SinkOptions) {
+        let Some(option) = options.all.iter().find(|option| &*option.name == "partition_key") else { return };
+        let levels = match &option.value {
+            typed::OptionValue::List(levels) => &levels[..],
+            one => std::slice::from_ref(one),
+        };
+        for level in levels {
+            let typed::OptionValue::Expr(typed::Expr { kind: typed::ExprKind::Key(part), span, .. }) = level else {
+                continue;
+            };
+            let holds = |field: &DocumentField| matches!(field.expr.kind, typed::ExprKind::Key(shown) if shown == *part);
+            if !fields.iter().any(holds) {
+                let name = self.key[*part].name.text.clone();
+                let message = format!("no field of the document holds the partition key `{name}`");
+                let diagnostic = Diagnostic::error(codes::PARTITION_KEY, message, *span, "stands in no field")
+                    .with_label(declared.sink.span, "this document");
+                self.report(diagnostic.with_help(format!("show it: `as {{ {name}, … }}`")));
+            }
+        }
     }
 
     /// A Cosmos document that names its `id`: a text that holds the whole key.
