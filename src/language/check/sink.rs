@@ -46,7 +46,6 @@ use OptionClass::{Identity, Mapping, Tuning};
 /// How many levels a partition key has at most.
 const LEVELS_MAX: usize = 3;
 
-
 /// Where a bound of a block is kept.
 enum Bound<'o> {
     Count(&'o mut Option<u64>),
@@ -677,7 +676,8 @@ impl Context<'_, '_> {
             let typed::OptionValue::Expr(typed::Expr { kind: typed::ExprKind::Key(part), span, .. }) = level else {
                 continue;
             };
-            let holds = |field: &DocumentField| matches!(field.expr.kind, typed::ExprKind::Key(shown) if shown == *part);
+            let holds =
+                |field: &DocumentField| matches!(field.expr.kind, typed::ExprKind::Key(shown) if shown == *part);
             if !fields.iter().any(holds) {
                 let name = self.key[*part].name.text.clone();
                 let message = format!("no field of the document holds the partition key `{name}`");
