@@ -17,7 +17,7 @@ pub type Documents = BTreeMap<String, String>;
 pub type World = BTreeMap<(&'static str, &'static str), Documents>;
 
 /// How long anything may take before a test gives up. Generous: a busy machine is no failure.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Site {
     dir: PathBuf,
