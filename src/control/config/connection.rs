@@ -1,6 +1,7 @@
 //! `[connections.NAME]`: a real system behind a name.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::control::config::section::Section;
@@ -198,6 +199,13 @@ fn read_elasticsearch(section: &mut Section<'_>) -> Result<ElasticsearchConnecti
         (None, Some(_)) => return Err(section.wrong_key("password", pair.into())),
         (None, None) => None,
     };
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if url.starts_with("http://") && !here && (api_key.is_some() || password.is_some()) {
+        let what = "a key or a password goes to another machine by `https://` only";
+        return Err(section.wrong_key("url", what.into()));
+    }
     if api_key.as_ref().is_some_and(|key| !key.reveal().bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(section.wrong_key("api_key", "`api_key` holds what no key holds: spaces, or a line break".into()));
     }

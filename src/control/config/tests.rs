@@ -141,7 +141,7 @@ fn a_cluster_is_read_and_its_secrets_are_never_shown() {
 
 #[test]
 fn a_cluster_that_cannot_be_reached_so_is_named_with_its_line() {
-    let url = "url = \"http://a:9200\"\n";
+    let url = "url = \"https://a:9200\"\n";
     for (more, line, what) in [
         ("", 1, "[connections.elasticsearch] needs `url`"),
         ("url = \"a:9200\"", 3, "`url` must begin with `https://` or `http://`"),
@@ -152,6 +152,11 @@ fn a_cluster_that_cannot_be_reached_so_is_named_with_its_line() {
             &format!("{url}username = \"me\"\npassword = \"x\"\napi_key = \"y\""),
             6,
             "one of `api_key` and `username` is enough",
+        ),
+        (
+            "url = \"http://a:9200\"\napi_key = \"y\"",
+            3,
+            "a key or a password goes to another machine by `https://` only",
         ),
         (&format!("{url}api_key = \"a b\""), 4, "`api_key` holds what no key holds: spaces, or a line break"),
         (&format!("{url}client_key = \"k\""), 4, "it needs its `client_certificate`"),
