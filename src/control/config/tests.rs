@@ -170,3 +170,35 @@ fn a_cluster_that_cannot_be_reached_so_is_named_with_its_line() {
         assert_eq!(error(&format!("{CLUSTER}{more}")), format!("/project/projector.toml:{line}: {what}"));
     }
 }
+
+#[test]
+fn an_account_of_cosmos_needs_one_way_in() {
+    let account = |lines: &str| {
+        let text = format!("[connections.c]\nkind = \"cosmos\"\nendpoint = \"https://x.documents.azure.com\"\n{lines}");
+        match read(&text, None).map(|config| config.connections["c"].clone()) {
+            Ok(Connection::Cosmos(account)) => Ok(account.access),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    use crate::sinks::cosmos::Access;
+    assert!(matches!(account("key = \"${KAFKA_PASSWORD}\""), Ok(Access::Key(_))));
+    let key = format!("{:?}", account("key = \"${KAFKA_PASSWORD}\""));
+    assert!(!key.contains("hunter2"), "{key}");
+    assert!(matches!(account("credential = \"workload_identity\""), Ok(Access::WorkloadIdentity { .. })));
+    assert!(matches!(account("credential = \"managed_identity\""), Ok(Access::ManagedIdentity { client_id: None })));
+    let secret = "credential = \"client_secret\"\ntenant_id = \"t\"\nclient_id = \"c\"";
+    assert!(matches!(account(&format!("{secret}\nclient_secret = \"s\"")), Ok(Access::ClientSecret { .. })));
+    for (lines, why) in [
+        ("", ":3: an account needs `key`, or `credential"),
+        ("key = \"a\"\ncredential = \"workload_identity\"", ":5: `key` and `credential` exclude each other"),
+        ("credential = \"client_secrets\"", ":4: unknown credential `client_secrets`; did you mean `client_secret`?"),
+        (secret, ":4: `credential = \"client_secret\"` needs `client_secret`"),
+        ("key = \"a\"\ntenant_id = \"t\"", ":5: unknown key `tenant_id`"),
+    ] {
+        let error = account(lines).expect_err(why);
+        assert!(error.contains(why), "{error}");
+    }
+    let plain = "[connections.c]\nkind = \"cosmos\"\nkey = \"a\"\nendpoint = \"http://x.documents.azure.com\"";
+    assert!(error(plain).contains(":4: `endpoint` must begin with `https://`"));
+}

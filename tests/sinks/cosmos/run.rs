@@ -95,7 +95,7 @@ fn kills_change_no_document() {
     assert_eq!(holder.versions(&expected), first);
 }
 
-const ACCOUNTS: usize = 600;
+const ACCOUNTS: usize = 400;
 
 const THROTTLED: &str = r#"
 topic transactions = "transactions"
