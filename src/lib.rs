@@ -7,8 +7,8 @@
 //!                                ▼
 //! sources → decode → filter → key → fold → state ──checkpoint──► publish → sinks
 //! kafka     into slots                     rows    one atomic, synced   per sink   cache, embedded
-//! log       (json)                         dirty   batch, numbered      coalesced   elasticsearch
-//! memory                                   keys
+//! log       (json)                         dirty   batch, numbered      coalesced   elasticsearch,
+//! memory                                   keys                                     cosmos
 //! ```
 //!
 //! | room | turns what into what |

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 use crate::event::Version;
-use crate::language::typed::{Into, OptionValue, Projection, SinkOptions};
+use crate::language::typed::{Into, OptionValue, Projection, SinkKind, SinkOptions};
 use crate::plan::Plan;
 use crate::sinks::claim::ClaimedTarget;
 use crate::sinks::conflict::{Conflict, classify};
@@ -400,6 +400,12 @@ fn now_micros() -> i64 {
 pub fn check(projection: &Projection, sink: &Into, account: &Account) -> Result<(), String> {
     database(sink, account)?;
     partition::levels(projection, sink)?;
+    let place =
+        |sink: &Into| (sink.connection.clone(), constant(&sink.options, "database"), sink.options.place.clone());
+    let same = |other: &&Into| other.kind == SinkKind::Cosmos && other.name != sink.name && place(other) == place(sink);
+    if let Some(other) = projection.sinks.iter().find(same) {
+        return Err(format!("`{}` of this projection has the same container: name another one", other.name));
+    }
     if sink.options.ttl.is_some() && sink.document.iter().any(|(name, _)| **name == *"ttl") {
         return Err("the option `ttl` puts a field `ttl` into each document, and `as` has one already".into());
     }

@@ -164,6 +164,8 @@ fn options_that_make_no_document_are_refused() {
     assert!(refused("cosmos { container: \"c\" }", None).starts_with("no database is named"));
     let computed = "cosmos { container: \"c\", partition_key: k.len() }";
     assert!(refused(computed, Some("d")).starts_with("no field of the document holds the partition key"));
+    let shared = "cosmos { container: \"c\" }\n  into cosmos { container: \"c\", name: \"two\" }";
+    assert!(refused(shared, Some("d")).starts_with("`two` of this projection has the same container"));
     let twice = "cosmos as { k, ttl: n } { container: \"c\", ttl: 1h }";
     assert!(refused(twice, Some("d")).starts_with("the option `ttl`"));
 }
