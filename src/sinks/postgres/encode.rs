@@ -5,11 +5,11 @@
 //! and arrays.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::columns::Table;
@@ -50,21 +50,52 @@ pub(super) fn key(table: &Table, types: &[String], key_text: &str) -> Result<Vec
 }
 
 fn cells<'a>(table: &Table, types: &[String], body: &'a [u8]) -> Result<Cells<'a>, String> {
-    let mut fields: HashMap<Text<'a>, &'a RawValue> =
+    let Fields(fields) =
         serde_json::from_slice(body).map_err(|error| format!("the document cannot be read: {error}"))?;
+    // They come in the order of the columns, and those that are `none` may be left out.
+    let mut next = 0;
     let columns = table.columns.iter().zip(types);
-    columns.map(|(column, ty)| fields.remove(&*column.name).map_or(Ok(None), |json| cell(json, ty))).collect()
+    let each = columns.map(|(column, ty)| {
+        let is_it = |(name, _): &&(Cow<'a, str>, &'a RawValue)| *name == *column.name;
+        match fields.get(next).filter(is_it).or_else(|| fields.iter().find(is_it)) {
+            Some((_, json)) => {
+                next += 1;
+                cell(json, ty)
+            }
+            None => Ok(None),
+        }
+    });
+    each.collect()
+}
+
+/// The fields of a document, in its order.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'de>, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a document")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// Text that is borrowed from the document where it has no escapes.
-#[derive(Deserialize, PartialEq, Eq, Hash)]
+#[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl std::borrow::Borrow<str> for Text<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
 
 /// JSON as the text of a column of this type.
 fn cell<'a>(json: &'a RawValue, ty: &str) -> Result<Option<Cow<'a, str>>, String> {
