@@ -8,7 +8,7 @@
 //! sources → decode → filter → key → fold → state ──checkpoint──► publish → sinks
 //! kafka     into slots                     rows    one atomic, synced   per sink   cache, embedded
 //! log       (json)                         dirty   batch, numbered      coalesced   elasticsearch,
-//! memory                                   keys                                     cosmos
+//! memory                                   keys                                     cosmos, postgres
 //! ```
 //!
 //! | room | turns what into what |
