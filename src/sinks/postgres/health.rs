@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Error, Statement};
 
-use super::columns::{PROJECTION_COLUMN, Table, VERSION_COLUMN, quote};
+use super::columns::{Column, PROJECTION_COLUMN, Table, VERSION_COLUMN, quote};
 
 use super::config::PostgresConnection;
 use super::retry::Class;
@@ -271,66 +271,70 @@ struct Difference {
     mend: String,
 }
 
+impl Difference {
+    fn new(what: String, mend: String) -> Difference {
+        Difference { what, mend }
+    }
+}
+
 fn differences(table: &Table, actual: &[Actual]) -> Vec<Difference> {
-    let mut found = Vec::new();
-    let mut differs = |what: String, mend: String| found.push(Difference { what, mend });
     let there = |name: &str| actual.iter().find(|actual| actual.name == name);
-    for column in &table.columns {
-        let name = quote(&column.name);
-        let Some(actual) = there(&column.name) else {
-            // Rows that are there have no value for it.
-            let mend = format!("ADD COLUMN {name} {}", column.sql);
-            differs(format!("the column {name} is missing"), mend);
-            continue;
-        };
-        if actual.generated {
-            differs(
-                format!("the column {name} is reckoned by the server"),
-                format!("ALTER COLUMN {name} DROP EXPRESSION"),
-            );
-        } else if !actual.chosen.unwrap_or_else(|| column.accepts(&actual.full)) {
-            let what = format!("the column {name} is `{}`, and must be `{}`", actual.full, column.sql);
-            differs(what, format!("ALTER COLUMN {name} TYPE {} USING {name}::{0}", column.sql));
-        }
-        if actual.not_null && column.ty.is_optional() && !is_key(table, &column.name) {
-            let what = format!("the column {name} allows no NULL, and the field may be `none`");
-            differs(what, format!("ALTER COLUMN {name} DROP NOT NULL"));
-        }
+    let fields = table.columns.iter().flat_map(|column| match there(&column.name) {
+        Some(actual) => field_differences(table, column, actual),
+        // Rows that are there have no value for it.
+        None => vec![missing_column(&column.name, &column.sql)],
+    });
+    let marks = [(PROJECTION_COLUMN, "text", "''"), (VERSION_COLUMN, "bigint", "0")];
+    let marks = marks.into_iter().filter_map(|(name, ty, default)| match there(name) {
+        Some(actual) => mark_difference(name, ty, actual),
+        // Rows that are there were written by nobody we know, in the lowest version.
+        None => Some(missing_column(name, &format!("{ty} NOT NULL DEFAULT {default}"))),
+    });
+    let is_ours = |actual: &&Actual| {
+        table.columns.iter().any(|column| *column.name == *actual.name)
+            || [PROJECTION_COLUMN, VERSION_COLUMN].contains(&&*actual.name)
+    };
+    let others = actual.iter().filter(|actual| !is_ours(actual) && actual.not_null && !actual.filled);
+    let others = others.filter(|actual| !actual.generated).map(|actual| {
+        let name = quote(&actual.name);
+        let what = format!("the column {name} allows no NULL, and no field fills it");
+        Difference::new(what, format!("ALTER COLUMN {name} DROP NOT NULL"))
+    });
+    fields.chain(marks).chain(others).collect()
+}
+
+fn missing_column(name: &str, definition: &str) -> Difference {
+    let name = quote(name);
+    Difference::new(format!("the column {name} is missing"), format!("ADD COLUMN {name} {definition}"))
+}
+
+fn field_differences(table: &Table, column: &Column, actual: &Actual) -> Vec<Difference> {
+    let (name, mut found) = (quote(&column.name), Vec::new());
+    if actual.generated {
+        let what = format!("the column {name} is reckoned by the server");
+        found.push(Difference::new(what, format!("ALTER COLUMN {name} DROP EXPRESSION")));
+    } else if !actual.chosen.unwrap_or_else(|| column.accepts(&actual.full)) {
+        let (is, must) = (&actual.full, &column.sql);
+        let what = format!("the column {name} is `{is}`, and must be `{must}`");
+        found.push(Difference::new(what, format!("ALTER COLUMN {name} TYPE {must} USING {name}::{must}")));
     }
-    for (name, ty) in [(PROJECTION_COLUMN, "text"), (VERSION_COLUMN, "bigint")] {
-        match there(name) {
-            None => differs(
-                format!("the column {} is missing", quote(name)),
-                // Rows that are there were written by nobody we know, in the lowest version.
-                format!("ADD COLUMN {} {ty} NOT NULL DEFAULT {}", quote(name), if ty == "text" { "''" } else { "0" }),
-            ),
-            Some(actual) if actual.full != ty => differs(
-                format!("the column {} is `{}`, and must be `{ty}`", quote(name), actual.full),
-                format!("ALTER COLUMN {} TYPE {ty}", quote(name)),
-            ),
-            Some(actual) if !actual.not_null => differs(
-                format!("the column {} may be NULL", quote(name)),
-                format!("ALTER COLUMN {} SET NOT NULL", quote(name)),
-            ),
-            Some(_) => {}
-        }
-    }
-    for actual in actual {
-        let ours = table.columns.iter().any(|column| *column.name == *actual.name)
-            || [PROJECTION_COLUMN, VERSION_COLUMN].contains(&&*actual.name);
-        if !ours && actual.not_null && !actual.filled && !actual.generated {
-            let name = quote(&actual.name);
-            differs(
-                format!("the column {name} allows no NULL, and no field fills it"),
-                format!("ALTER COLUMN {name} DROP NOT NULL"),
-            );
-        }
+    let is_key = table.primary_key.iter().any(|key| *table.columns[key.column].name == *column.name);
+    if actual.not_null && column.ty.is_optional() && !is_key {
+        let what = format!("the column {name} allows no NULL, and the field may be `none`");
+        found.push(Difference::new(what, format!("ALTER COLUMN {name} DROP NOT NULL")));
     }
     found
 }
 
-fn is_key(table: &Table, name: &str) -> bool {
-    table.primary_key.iter().any(|key| *table.columns[key.column].name == *name)
+fn mark_difference(name: &str, ty: &str, actual: &Actual) -> Option<Difference> {
+    let (name, is) = (quote(name), &actual.full);
+    if is != ty {
+        let what = format!("the column {name} is `{is}`, and must be `{ty}`");
+        return Some(Difference::new(what, format!("ALTER COLUMN {name} TYPE {ty}")));
+    }
+    let may_be_null =
+        || Difference::new(format!("the column {name} may be NULL"), format!("ALTER COLUMN {name} SET NOT NULL"));
+    (!actual.not_null).then(may_be_null)
 }
 
 /// Rows are found by a unique index over exactly the columns of the key, which tells all texts apart.
