@@ -245,7 +245,10 @@ impl ElasticsearchSink {
     /// Sends a bulk, in pieces where the server does not take it whole.
     async fn send(&self, index: &Index, bulk: &Bulk, items: &[Item], deadline: Instant) -> Vec<Outcome> {
         let mut judged: Vec<Option<Judged>> = items.iter().map(|_| None).collect();
-        let mut open = if items.is_empty() { Vec::new() } else { vec![0..items.len()] };
+        let mut open = Vec::new();
+        if !items.is_empty() {
+            open.push(0..items.len());
+        }
         while let Some(piece) = open.pop() {
             let Sent { items: piece, ended } = if Instant::now() < deadline {
                 self.send_piece(index, bulk, piece, items, deadline).await
