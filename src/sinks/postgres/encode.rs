@@ -191,7 +191,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         }
         out.extend_from_slice(&bits.to_be_bytes()[1..4 - padding.min(2)]);
     }
-    (text.len() % 4 == 0).then_some(out)
+    (text.len().is_multiple_of(4)).then_some(out)
 }
 
 /// What a column holds, as the server shows it.

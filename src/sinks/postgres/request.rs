@@ -68,7 +68,7 @@ impl Request<'_> {
     /// Writes the items; the outcomes are in their order.
     pub async fn write(&self, items: &[Item<'_>]) -> (Vec<Outcome>, Fate) {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; items.len()];
-        let mut rest = vec![0..items.len()];
+        let mut rest: Vec<_> = std::iter::once(0..items.len()).collect();
         let (mut fate, mut left) = (Fate::Keep, later("too many documents of the batch cannot be written"));
         for _ in 0..TRANSACTIONS_MAX {
             let Some(range) = rest.pop() else { break };
