@@ -476,6 +476,47 @@ async fn tls_is_spoken_to_those_who_are_trusted() {
     assert!(matches!(write(&suspicious, noted("a", 2, "x")).await, Outcome::Retry { .. }));
 }
 
+/// The rights that the documentation asks for, no more, given to a user with a password.
+#[tokio::test]
+async fn the_rights_that_are_documented_are_enough() {
+    let Some(server) = services::redis_with(&[]) else { return };
+    let page = include_str!("../../docs/sinks/redis.md");
+    let (_, rights) = page.split_once("## Rights").expect("the page has a chapter on them");
+    let rights = rights.split_whitespace().map(|word| word.trim_matches([',', '`']));
+    let mut user = redis::cmd("ACL");
+    user.arg("SETUSER").arg("writer").arg("on").arg(">hidden").arg("~projector:*").arg("~noted*").arg("~clubs");
+    rights.take_while(|word| *word != "on").filter(|word| word.starts_with('+')).for_each(|right| {
+        user.arg(right);
+    });
+    let made: redis::RedisResult<()> = user.query(&mut connect(&server));
+    made.expect("rights are words of the server");
+
+    let login = |password: &str| RedisOptions {
+        username: Some("writer".into()),
+        password: Some(password.into()),
+        ..options(&server.url)
+    };
+    for kind in ["json", "hash", "set"] {
+        let plan = plan(&format!(
+            "redis {{ name: \"{kind}\" kind: \"{kind}\" {} }}",
+            if kind == "set" { "key: \"clubs\"" } else { "" }
+        ));
+        let sink = RedisSink::new(plan.clone(), 0, login("hidden"));
+        let body =
+            if kind == "set" { "{\"key\":\"clubs\",\"member\":\"a\",\"_proj\":{\"p\":\"noted\",\"v\":1}}" } else { "" };
+        let document = if kind == "set" { put("a", 1, body) } else { noted("a", 1, "x") };
+        assert_eq!(claimed(&sink, None, Claim { epoch: Epoch(0), ..claim(1, 1) }).await, ClaimMove::Moved);
+        assert_eq!(write(&sink, document).await, Outcome::Ok);
+        assert!(sink.read("a").await.expect("it reads").is_some());
+        let sweeper = sink.sweeper().expect("it has one");
+        while sweeper.sweep(Version(2), Version(3), 10, Instant::now() + PATIENCE).await.expect("it is swept") {}
+        assert!(sink.read("a").await.expect("it reads").is_none(), "{kind}");
+    }
+    let sink = RedisSink::new(plan("redis"), 0, login("wrongly"));
+    let outcome = write(&sink, noted("a", 9, "x")).await;
+    assert!(matches!(&outcome, Outcome::Retry { reason } if !reason.contains("wrongly")), "{outcome:?}");
+}
+
 /// One projection into every kind, over a log of a few hundred events.
 #[test]
 fn a_run_fills_redis_and_another_changes_nothing() {

@@ -402,8 +402,10 @@ impl Hold {
                 self.state = State::Held { claim: to, confirmed: sent, said, moving: None, again: None };
                 Turn::Nothing
             }
-            // An earlier move of ours whose answer was lost: it is moved on from there.
-            Some(found) if found.process == self.us.process && found.beat > claim.beat => {
+            // An earlier move of ours whose answer was lost: it is moved on from there, unless the target forgot since.
+            Some(found)
+                if found.process == self.us.process && found.beat > claim.beat && found.target == claim.target =>
+            {
                 let State::Held { claim, .. } = &mut self.state else { unreachable!("it was just set") };
                 *claim = found;
                 Turn::Nothing
@@ -414,7 +416,7 @@ impl Hold {
                 Turn::Nothing
             }
             // A later owner has a higher epoch; anything else is what lay here earlier.
-            Some(found) if found.epoch > claim.epoch => self.lose(&found),
+            Some(found) if found.epoch > claim.epoch && found.process != self.us.process => self.lose(&found),
             found => {
                 self.state = State::Seen { claim: found, decided: None };
                 Turn::Forgot

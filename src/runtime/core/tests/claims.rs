@@ -231,6 +231,20 @@ fn who_loses_the_claim_sends_nothing_more() {
     assert_eq!((played.published(), played.asked()), (None, None));
 }
 
+/// Its answer to the last move is lost with it, and it comes back with the move and under another id.
+#[test]
+fn a_target_that_restarts_in_the_middle_of_a_move_is_filled_anew() {
+    let mut played = settled_in();
+    played.later(BEAT);
+    let Some(ClaimRequest::Move { to, .. }) = played.asked() else { panic!("a sign of life") };
+    played.step(Input::ClaimMoved { sink: 0, result: Err("the connection was lost".into()) });
+    played.later(BEAT);
+    played.find_instead(Some(Claim { target: TargetId(to.target.0 ^ 1), ..to }));
+    assert!(!played.core.status(None, None).sinks[0].filled);
+    assert_ne!(played.move_claim().target, to.target);
+    assert!(matches!(played.walk(), Work::Rows { floor: Version(0), .. }));
+}
+
 #[test]
 fn a_target_that_forgot_is_filled_anew() {
     let mut played = settled_in();
