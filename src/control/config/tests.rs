@@ -202,3 +202,23 @@ fn an_account_of_cosmos_needs_one_way_in() {
     let plain = "[connections.c]\nkind = \"cosmos\"\nkey = \"a\"\nendpoint = \"http://x.documents.azure.com\"";
     assert!(error(plain).contains(":4: `endpoint` must begin with `https://`"));
 }
+
+#[test]
+fn a_redis_is_read_and_what_is_wrong_with_it_is_named_with_its_line() {
+    let redis = |lines: &str| format!("[connections.redis]\nkind = \"redis\"\n{lines}");
+    let config = read(&redis("url = \"rediss://ann:hidden@cache:6380\"\ncluster = true\nca = \"ca.pem\"\n"), None);
+    let config = config.unwrap();
+    let Connection::Redis(server) = &config.connections["redis"] else { panic!("it is one") };
+    assert!(server.cluster && server.ca.as_deref() == Some(Path::new("/project/ca.pem")));
+    assert!(!format!("{config:?}").contains("hidden"));
+    for (lines, line, why) in [
+        ("url = \"http://cache\"", 3, "`redis://host:port`"),
+        ("url = \"redis://cache\"\ncluster = \"maybe\"", 4, "`cluster` must be `true` or `false`"),
+        ("url = \"redis://cache\"\nca = \"ca.pem\"", 3, "write `rediss://`"),
+        ("url = \"rediss://cache\"\nclient_key = \"me.key\"", 4, "`client_certificate`"),
+    ] {
+        let error = error(&redis(lines));
+        let place = format!("/project/projector.toml:{line}: ");
+        assert!(error.starts_with(&place) && error.contains(why), "{error}");
+    }
+}

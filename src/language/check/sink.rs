@@ -633,7 +633,7 @@ impl Context<'_, '_> {
             let message = format!("`{name}` takes {wanted}");
             let diagnostic = Diagnostic::error(codes::OPTION_VALUE, message, expr.span, "not this");
             let help = match ty.is_optional() {
-                true => "say what stands for a missing value with `??`, or leave such rows out with `when`",
+                true => "say what stands for a missing value with `??`",
                 false => "name the field that is meant",
             };
             self.report(diagnostic.with_help(help));

@@ -41,7 +41,7 @@ impl fmt::Debug for RedisOptions {
 
 /// A client that has not connected yet.
 pub(super) enum Unconnected {
-    Single(Client),
+    Single(Box<Client>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -76,7 +76,7 @@ impl RedisOptions {
                 Some(certificates) => Client::build_with_tls(info, certificates),
                 None => Client::open(info),
             };
-            return client.map(Unconnected::Single).map_err(wrong);
+            return client.map(|client| Unconnected::Single(Box::new(client))).map_err(wrong);
         }
         // Sending again is for whoever knows what became of the first time.
         let builder = ClusterClientBuilder::new([info])
