@@ -41,7 +41,7 @@ pub fn document(
             SinkKind::Redis if sink.options.redis_kind().is_member() => {
                 membership(projection, sink, key_text, &mut evaluator, out)?;
             }
-            _ => fields(sink, &mut evaluator, out)?,
+            _ => fields(sink, key_text, &mut evaluator, out)?,
         }
         mark(&projection.name, version, out);
         Ok(())
@@ -53,7 +53,12 @@ pub fn document(
 }
 
 /// The fields of `as`, each followed by a comma.
-fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
+fn fields<'a>(
+    sink: &'a Into,
+    key_text: &str,
+    evaluator: &mut Evaluator<'_, 'a>,
+    out: &mut Vec<u8>,
+) -> Result<(), Box<Fault>> {
     let style = Style {
         decimals: sink.options.decimals,
         ints_as_text: sink.options.ints_as_text,
@@ -61,6 +66,13 @@ fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u
         omit_none: sink.options.omit_none,
     };
     for (name, expr) in &sink.document {
+        if sink.kind == SinkKind::Cosmos && **name == *"id" && sink.options.id.is_some() {
+            // The document and who asks for it call it the same.
+            out.extend_from_slice(b"\"id\":");
+            json::write_text(&cosmos_id(sink, key_text, evaluator)?, out);
+            out.push(b',');
+            continue;
+        }
         let value = evaluator.eval(expr)?;
         if style.omit_none && value.is_none() {
             continue;
@@ -211,23 +223,55 @@ fn id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> 
     }
 }
 
-/// A text that names something: parts of a template are escaped.
+/// A text that names something. Parts of a template are escaped, with the first character of what stands behind each, so that
+/// the end of a part can always be told and different keys never have one name.
 fn identity<'a>(expr: &'a Expr, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
     let mut id = String::new();
     let parts = match &expr.kind {
         ExprKind::Interpolate(parts) => parts.as_slice(),
         _ => std::slice::from_ref(expr),
     };
-    for part in parts {
+    for (index, part) in parts.iter().enumerate() {
         let value = evaluator.eval(part)?;
-        // What stands in the template is the author's; what is put in is escaped, so that ids never collide.
         let written = match part.kind {
+            // What stands in the template is the author's.
             ExprKind::Constant(_) => text::write(&value, &part.ty, &mut id),
-            _ => text::write(&value, &part.ty, &mut Escaped(&mut id)),
+            _ => {
+                let separator = parts.get(index + 1).and_then(first_character);
+                text::write(&value, &part.ty, &mut InTemplate { out: &mut id, separator })
+            }
         };
         written.expect("writing to a string cannot fail");
     }
     Ok(id)
+}
+
+/// What a text of a template begins with.
+fn first_character(part: &Expr) -> Option<char> {
+    match &part.kind {
+        ExprKind::Constant(Value::Text(text)) => text.as_str().chars().next(),
+        _ => None,
+    }
+}
+
+/// Writes a part of a template, with the character encoded that ends it.
+struct InTemplate<'a> {
+    out: &'a mut String,
+    separator: Option<char>,
+}
+
+impl Write for InTemplate<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if Some(c) == self.separator && c != '|' && c != '%' {
+                let mut bytes = [0; 4];
+                c.encode_utf8(&mut bytes).bytes().try_for_each(|byte| write!(self.out, "%{byte:02X}"))?;
+            } else {
+                Escaped(self.out).write_char(c)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Encodes what Cosmos DB does not allow in an id.

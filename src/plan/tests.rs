@@ -186,9 +186,15 @@ fn ids_are_escaped_for_the_target_and_templates_part_by_part() {
     let parts = vec![text("n|"), expr(ExprKind::Key(0), TEXT)];
     projection.sinks[0].options.id = Some(expr(ExprKind::Interpolate(parts), TEXT));
     assert_eq!(id(&projection, "a%7Cb").0, "n|a%7Cb");
-    // A document that names an id keeps its own.
-    projection.sinks[0].document.push(("id".into(), text("mine")));
-    assert_eq!(id(&projection, "a1").0, "mine");
+    // The first character of what ends a part is escaped in it.
+    let parts = vec![expr(ExprKind::Key(0), TEXT), text("-é"), expr(ExprKind::Key(0), TEXT)];
+    projection.sinks[0].options.id = Some(expr(ExprKind::Interpolate(parts), TEXT));
+    assert_eq!(id(&projection, "a-b").0, "a%2Db-éa-b");
+    // A document that names an id has it once, where it stands, and as it is asked for.
+    projection.sinks[0].options.id = Some(expr(ExprKind::Key(0), TEXT));
+    projection.sinks[0].document.push(("id".into(), expr(ExprKind::Key(0), TEXT)));
+    assert_eq!(id(&projection, "a%7C1").0, "a%7C1");
+    assert_eq!(document(&projection, "a1", &row).unwrap().matches("\"id\"").count(), 1);
 }
 
 #[test]

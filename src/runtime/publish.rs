@@ -5,7 +5,7 @@
 //! what is absent is a success. A request becomes bounded batches: one thread renders the next while as many as the sink's
 //! pace allows are under way. What the pace leaves no time for is not tried, and stays owed: by then it may have changed.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -294,6 +294,8 @@ struct Sending<'s> {
     pace: &'s Mutex<Pace>,
     until: Option<Instant>,
     answer: Answer,
+    /// Batches with which the target was not reached, as places among the outcomes.
+    away: Vec<Range<usize>>,
 }
 
 /// Whether the next batch may begin.
@@ -307,7 +309,7 @@ enum Next {
 
 impl<'s> Sending<'s> {
     fn new(sink: &'s dyn DocumentSink, pace: &'s Mutex<Pace>, until: Option<Instant>) -> Sending<'s> {
-        Sending { sink, pace, until, answer: Answer::default() }
+        Sending { sink, pace, until, answer: Answer::default(), away: Vec::new() }
     }
 
     fn pace(&self) -> std::sync::MutexGuard<'s, Pace> {
@@ -363,8 +365,24 @@ impl<'s> Sending<'s> {
         while rendered.recv().await.is_some() {}
         let walked_to = read(rendering).await?;
         self.answer.walked_to = walked_to.or(swept_to);
+        self.excuse_away();
         self.answer.cut = cut.map(|wait_until| Cut { after: tried_to, wait_until });
         Ok(self.answer)
+    }
+
+    /// A target that goes away in the middle has said nothing about the items of the rest: no attempt of theirs is counted. One
+    /// that is away altogether is the core's to wait for.
+    fn excuse_away(&mut self) {
+        let is_done = |(_, outcome): &(Arc<str>, Outcome)| matches!(outcome, Outcome::Ok | Outcome::Duplicate);
+        if !self.answer.outcomes.iter().any(is_done) {
+            return;
+        }
+        for place in self.away.drain(..).flatten() {
+            let (_, outcome) = &mut self.answer.outcomes[place];
+            if let Outcome::Retry { reason } = outcome {
+                *outcome = Outcome::Busy { reason: std::mem::take(reason), after: None };
+            }
+        }
     }
 
     fn next(&self, ends: Instant) -> Next {
@@ -402,6 +420,8 @@ impl<'s> Sending<'s> {
     /// Takes the answer of a batch in.
     fn ended(&mut self, began: Instant, written: Vec<Written>, outcomes: Vec<Outcome>) {
         let mut ended = pace::Ended { began, done: 0, busy: 0, after: None };
+        let first = self.answer.outcomes.len();
+        let away = outcomes.len() > 1 && outcomes.iter().all(|outcome| matches!(outcome, Outcome::Retry { .. }));
         let unanswered = std::iter::repeat_with(|| Outcome::Unanswered { reason: "the target did not answer".into() });
         for (Written { key, document }, outcome) in written.into_iter().zip(outcomes.into_iter().chain(unanswered)) {
             match (&outcome, document) {
@@ -419,6 +439,10 @@ impl<'s> Sending<'s> {
                 _ => {}
             }
             self.answer.outcomes.push((key, outcome));
+        }
+        if away {
+            let end = self.answer.outcomes.len();
+            self.away.push(first..end);
         }
         self.pace().ended(Instant::now(), ended);
     }
@@ -479,7 +503,79 @@ async fn in_time<T>(deadline: Instant, asked: impl Future<Output = Result<T, Sin
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
+    use crate::sinks::SinkFuture;
+    use crate::sinks::StoredDocument;
+    use crate::sinks::pace::Budget;
+    use crate::state::{MemoryStore, Store};
+    use crate::testing::sinks::plan;
+
+    /// A target that answers each batch as it was told.
+    struct Told(Mutex<VecDeque<Outcome>>);
+
+    impl DocumentSink for Told {
+        fn write(&self, batch: Vec<DocumentWrite>, _: Instant) -> SinkFuture<'_, Vec<Outcome>> {
+            let outcome = self.0.lock().unwrap().pop_front().expect("it was told enough");
+            Box::pin(std::future::ready(vec![outcome; batch.len()]))
+        }
+
+        fn read<'a>(&'a self, _: &'a str) -> SinkFuture<'a, Result<Option<StoredDocument>, SinkError>> {
+            Box::pin(std::future::ready(Ok(None)))
+        }
+
+        fn is_volatile(&self) -> bool {
+            false
+        }
+    }
+
+    /// What becomes of six keys without rows, two in a batch.
+    async fn publish_six(told: Vec<Outcome>) -> Answer {
+        let store = MemoryStore::new();
+        let work = Work::Keys((0..6).map(|n| format!("k{n}").into()).collect());
+        let request = PublishRequest {
+            plan: plan("elasticsearch { index: \"notes\" }"),
+            generation: Generation(1),
+            sink: 0,
+            version: Version(7),
+            work,
+            until: None,
+            snapshot: store.snapshot(),
+        };
+        let limits = Limits { items_max: 2, bytes_max: 1000, requests_max: 1 };
+        let pace = Arc::new(Mutex::new(Pace::new(limits, Budget::default())));
+        publish(request, Arc::new(Told(Mutex::new(told.into()))), pace).await
+    }
+
+    fn away() -> Outcome {
+        Outcome::Retry { reason: "away".into() }
+    }
+
+    fn outcomes(answer: &Answer) -> Vec<Outcome> {
+        answer.outcomes.iter().map(|(_, outcome)| outcome.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_target_that_goes_away_in_the_middle_costs_no_attempts() {
+        let answer = publish_six(vec![Outcome::Ok, away(), away()]).await;
+        let excused = Outcome::Busy { reason: "away".into(), after: None };
+        assert_eq!(outcomes(&answer), [vec![Outcome::Ok; 2], vec![excused; 4]].concat());
+        assert_eq!(answer.deleted.len(), 2, "what has no row is deleted");
+        // One that is away altogether is waited for as a whole.
+        assert_eq!(outcomes(&publish_six(vec![away(); 3]).await), vec![away(); 6]);
+    }
+
+    #[tokio::test]
+    async fn what_a_busy_target_leaves_no_time_for_is_not_tried() {
+        let after = Some(Duration::from_secs(9));
+        let busy = Outcome::Busy { reason: "429".into(), after };
+        let answer = publish_six(vec![Outcome::Ok, busy.clone()]).await;
+        assert_eq!(outcomes(&answer), [vec![Outcome::Ok; 2], vec![busy; 2]].concat());
+        let cut = answer.cut.expect("two keys are left");
+        assert_eq!(cut.after.as_deref(), Some("k3"));
+        assert!(cut.wait_until > Instant::now() + Duration::from_secs(5));
+    }
 
     fn write(index: usize, size: usize) -> DocumentWrite {
         let body = DocumentBody::Document(vec![b' '; size].into());

@@ -55,9 +55,12 @@ pub struct Ended {
 const WINDOW: Duration = Duration::from_secs(1);
 /// Answers this many times slower than the quickest stop the widening; twice as many narrow it.
 const SLOW: u32 = 2;
-/// A busy target is given this much less than it took, and then this much more each second.
+/// A busy target is given this much less than it took, and then this much more each second; far more once it was not busy for
+/// [`WELL`], since what it took in its worst second says little then.
 const LESS: f64 = 0.8;
-const MORE: f64 = 1.05;
+const MORE: f64 = 1.08;
+const FAR_MORE: f64 = 1.5;
+const WELL: Duration = Duration::from_secs(5);
 /// A budget may be used ahead by this much, so that batches are not cut to crumbs.
 const AHEAD: Duration = Duration::from_millis(250);
 
@@ -76,6 +79,7 @@ pub struct Pace {
     /// Documents a second, once the target was busy.
     rate: Option<f64>,
     rate_changed: Option<Instant>,
+    busy_at: Option<Instant>,
     hold_until: Option<Instant>,
     documents: Allowance,
     charge: Allowance,
@@ -120,6 +124,7 @@ impl Pace {
             done: VecDeque::new(),
             rate: None,
             rate_changed: None,
+            busy_at: None,
             hold_until: None,
             documents: Allowance::default(),
             charge: Allowance::default(),
@@ -183,6 +188,7 @@ impl Pace {
 
     /// The target is busy. Requests that were under way together say it together: they count once.
     fn slow_down(&mut self, now: Instant, after: Option<Duration>) {
+        self.busy_at = Some(now);
         self.hold_until = self.hold_until.max(after.map(|after| now + after));
         self.well = 0;
         if self.rate_changed.is_some_and(|at| now.saturating_duration_since(at) < WINDOW / 4) {
@@ -213,7 +219,8 @@ impl Pace {
             && now.saturating_duration_since(changed) >= WINDOW
         {
             let seconds = now.saturating_duration_since(changed).as_secs_f64().min(2.0);
-            self.rate = Some(rate * MORE.powf(seconds));
+            let well = self.busy_at.is_none_or(|at| now.saturating_duration_since(at) >= WELL);
+            self.rate = Some(rate * if well { FAR_MORE } else { MORE }.powf(seconds));
             self.rate_changed = Some(now);
         }
     }

@@ -536,6 +536,13 @@ impl Context<'_, '_> {
             self.report(Diagnostic::error(codes::ID_NOT_UNIQUE, message, value.span, label).with_help(help));
             return None;
         }
+        if let Some(between) = runs_together(value) {
+            let message = "two rows could get the same id here: nothing stands between two parts of the key";
+            let label = "where does the first part end?";
+            let diagnostic = Diagnostic::error(codes::ID_NOT_UNIQUE, message, between, label);
+            self.report(diagnostic.with_help("put something between them, as in \"${a}|${b}\""));
+            return None;
+        }
         let checked = self.expr(value, None);
         self.as_text(checked)
     }
@@ -735,4 +742,13 @@ fn value_span(option: &OptionEntry) -> Span {
         OptionValue::Expr(value) => value.span,
         _ => option.span,
     }
+}
+
+/// The second of two parts of a template that touch.
+fn runs_together(value: &ast::Expr) -> Option<Span> {
+    let E::String(parts) = &value.kind else { return None };
+    parts.windows(2).find_map(|pair| match pair {
+        [StringPart::Expr(_), StringPart::Expr(second)] => Some(second.span),
+        _ => None,
+    })
 }

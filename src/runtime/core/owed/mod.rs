@@ -504,7 +504,16 @@ impl Owed {
         match outcome {
             Outcome::Ok | Outcome::Duplicate => self.open.close(&key, version),
             Outcome::Retry { .. } if mutant!(RetryCloses) => self.open.close(&key, version),
-            Outcome::Retry { reason } | Outcome::Unanswered { reason } => {
+            Outcome::Unanswered { reason } => {
+                // It says nothing about the item: that is not counted.
+                self.reopen(sent, &key);
+                let pause = backoff(self.base_backoff(), 1, taking.jitter);
+                if let Some(open) = self.open.get_mut(&key) {
+                    open.not_before = Some(now + pause);
+                }
+                self.trouble = Some(reason);
+            }
+            Outcome::Retry { reason } => {
                 self.reopen(sent, &key);
                 match self.retry(now, &key, taking.jitter) {
                     Ok(()) => self.trouble = Some(reason),

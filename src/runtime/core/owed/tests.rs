@@ -128,6 +128,23 @@ fn a_request_that_is_cut_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_nobody_answered_costs_no_attempts() {
+    let (mut now, mut jitter) = (Instant::now(), Jitter::new(1));
+    let mut owed = owed(1, FaultAction::DeadLetter("dead".into()), Some((2, Duration::from_millis(10))));
+    owed.owe(&keys(0..2), Version(2));
+    for _ in 0..20 {
+        owed.owe(&keys(1..2), Version(2));
+        assert!(owed.next_work(now).is_some());
+        let lost = Outcome::Unanswered { reason: "cut".into() };
+        let outcomes = vec![(keys(0..1).remove(0), lost), (keys(1..2).remove(0), Outcome::Ok)];
+        let answer = Answer { sink: 0, version: Version(2), outcomes, ..Answer::default() };
+        assert_eq!(owed.answer(now, answer, &mut jitter), []);
+        now += Duration::from_secs(20);
+    }
+    assert_eq!(owed.keys(), 1);
+}
+
+#[test]
 fn a_busy_target_costs_no_attempts() {
     let (mut now, mut jitter) = (Instant::now(), Jitter::new(1));
     let mut owed = owed(1, FaultAction::DeadLetter("dead".into()), Some((2, Duration::from_millis(10))));
