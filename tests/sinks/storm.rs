@@ -21,7 +21,7 @@ use crate::recovery::ledger;
 use crate::recovery::log::LogWriter;
 use crate::recovery::random::{Random, seed};
 use crate::recovery::story::{ACCOUNTS, Told, VISITS, tell};
-use crate::site::Site;
+use crate::site::{Site, World};
 
 const ROUNDS: usize = 12;
 const RECORDS_A_ROUND: usize = 150;
@@ -101,18 +101,37 @@ pub fn compare(site: &Site, targets: &[Target], story: &[Told]) {
     let mut running = site.run();
     let done = |projection: &str| site.progress(projection).is_some_and(|now| now.is_done());
     site.wait_until("ready", &mut running, || PROJECTIONS.iter().all(|projection| done(projection)));
+    for (target, projection, key, found, must) in documents(site, targets, &expected) {
+        assert_eq!(found, Some(must), "{projection} in {target}: `{key}`");
+    }
     for (projection, sink) in [("balances", "cosmos"), ("activity", "elasticsearch")] {
         let expected = &expected[&(projection, sink)];
         for target in targets {
-            let (kind, what) = (target.kind, format!("{projection} in {}", target.kind));
-            for (key, document) in expected {
-                let found = document_of(site, projection, kind, key);
-                let found = found.unwrap_or_else(|| panic!("{what} lacks `{key}`"));
-                assert_eq!(meaning(&found), meaning(&parsed(document)), "{what}: `{key}`");
-            }
-            assert_eq!(target.count(projection), expected.len(), "{what}: documents that nothing made");
+            let what = format!("{projection} in {}: documents that nothing made", target.kind);
+            assert_eq!(target.count(projection), expected.len(), "{what}");
         }
     }
+}
+
+/// What a document says.
+type Meaning = BTreeMap<String, Value>;
+
+/// (target, projection, key, what it holds, what it must hold) of every document that there must be.
+pub fn documents<'a>(
+    site: &'a Site,
+    targets: &'a [Target],
+    expected: &'a World,
+) -> impl Iterator<Item = (&'static str, &'static str, &'a str, Option<Meaning>, Meaning)> {
+    let sinks = [("balances", "cosmos"), ("activity", "elasticsearch")].into_iter();
+    sinks.flat_map(move |(projection, sink)| {
+        let documents = &expected[&(projection, sink)];
+        targets.iter().flat_map(move |target| {
+            documents.iter().map(move |(key, document)| {
+                let found = document_of(site, projection, target.kind, key);
+                (target.kind, projection, &**key, found.as_ref().map(meaning), meaning(&parsed(document)))
+            })
+        })
+    })
 }
 
 pub fn document_of(site: &Site, projection: &str, sink: &str, key: &str) -> Option<Value> {
@@ -131,7 +150,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// What a document says, however its target writes it: money in cents, and nothing that a target adds.
-fn meaning(document: &Value) -> BTreeMap<String, Value> {
+fn meaning(document: &Value) -> Meaning {
     let fields = document.as_object().expect("an object").iter();
     let kept = fields.filter(|(name, _)| !matches!(name.as_str(), "_proj" | "id"));
     let cents = |name: &str, value: &Value| match (name, value) {

@@ -5,13 +5,13 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::storm::{PROJECTIONS, compare, document_of, ledger_into};
+use super::storm::{PROJECTIONS, compare, document_of, documents, ledger_into};
 use super::targets::{self, Target};
 use crate::recovery::fold::fold;
 use crate::recovery::kill::Feed;
 use crate::recovery::log::LogWriter;
 use crate::recovery::random::{Random, seed};
-use crate::recovery::story::{ACCOUNTS, VISITS, tell};
+use crate::recovery::story::{ACCOUNTS, Told, VISITS, tell};
 use crate::site::{Running, Site};
 
 const RECORDS: usize = 400;
@@ -40,14 +40,14 @@ fn a_frozen_process_that_wakes_changes_no_document_of_its_successor() {
     feed.append(&story[..RECORDS], &mut random);
     let mut frozen = first.run();
     feed.finish();
-    wait_until_done(&first, &mut frozen, RECORDS);
+    wait_until_written(&first, &mut frozen, &targets, &story[..RECORDS]);
     frozen.signal("STOP");
 
     // The successor knows nothing: it waits until the claims have stood still, folds everything anew and writes it all.
     feed.append(&story[RECORDS..2 * RECORDS], &mut random);
     let mut successor = second.run();
     feed.finish();
-    wait_until_done(&second, &mut successor, 2 * RECORDS);
+    wait_until_written(&second, &mut successor, &targets, &story[..2 * RECORDS]);
     // What comes now the first one has not read yet: awake, it would write it in an epoch of its own.
     let before = versions(&second, &targets, &fold(&story[..2 * RECORDS])[&("balances", "cosmos")]);
     frozen.signal("CONT");
@@ -62,18 +62,19 @@ fn a_frozen_process_that_wakes_changes_no_document_of_its_successor() {
 
     feed.append(&story[2 * RECORDS..], &mut random);
     feed.finish();
-    wait_until_done(&second, &mut successor, 3 * RECORDS);
+    wait_until_written(&second, &mut successor, &targets, &story);
     drop((successor, frozen));
     compare(&second, &targets, &story);
 }
 
-/// Waits until everything told so far is in every target.
-fn wait_until_done(site: &Site, running: &mut Running, told: usize) {
-    let done = |projection: &str, told: usize| {
-        site.progress(projection).is_some_and(|now| now.is_done() && now.passed() >= told as u64)
-    };
-    // One of the projections reads all that is told.
-    site.wait_until("done", running, || done("activity", told) && done("balances", 1));
+/// Waits until every document that there must be is in every target, and is written for good. Deletes may still be confirmed.
+fn wait_until_written(site: &Site, running: &mut Running, targets: &[Target], told: &[Told]) {
+    let expected = fold(told);
+    let walked = |projection: &str| site.progress(projection).is_some_and(|now| now.has_walked());
+    site.wait_until("done", running, || {
+        let written = || documents(site, targets, &expected).all(|(_, _, _, found, must)| found == Some(must));
+        PROJECTIONS.iter().all(|projection| walked(projection)) && written()
+    });
 }
 
 /// (target, key) → the version there.

@@ -265,6 +265,13 @@ impl Progress {
         let caught_up = self.partitions.iter().all(|partition| partition.caught_up == Some(true));
         caught_up && !self.partitions.is_empty() && self.sinks.iter().all(SinkProgress::is_done)
     }
+
+    /// Whether everything in the log is folded, and no sink waits for all its rows any more.
+    pub fn has_walked(&self) -> bool {
+        let caught_up = self.partitions.iter().all(|partition| partition.caught_up == Some(true));
+        caught_up && !self.partitions.is_empty() && self.sinks.iter().all(|sink| !sink.walks)
+    }
+
     /// How many records it has passed, as its synced offsets say.
     pub fn passed(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.next_offset).sum()
