@@ -30,7 +30,7 @@ use crate::sinks::{DocumentSink, DocumentWrite, Outcome, SinkError, SinkFuture, 
 /// request stands in a queue. One that hangs for longer is put out of its cluster after 30 s (three checks of 10 s), and what it
 /// does then is refused by the shards that have moved on.
 pub(super) const LATE: Duration = Duration::from_secs(30);
-/// How long the server waits for a shard that is away; shorter than [`LATE`].
+/// How long the server waits for a shard that is away; shorter than `LATE`.
 const SHARD_WAIT: &str = "10s";
 /// Well below what servers take for one request (100 MB; hosted ones 10 MB).
 const REQUEST_BYTES_MAX: usize = 5 << 20;
@@ -439,7 +439,7 @@ impl DocumentSink for ElasticsearchSink {
     }
 
     /// A deleted document leaves its version behind for `gc_deletes`: 15 minutes where we make the index, and never less than
-    /// [`LATE`], which is checked. It is kept in memory by every copy of a shard and comes back with what the copy replays of
+    /// `LATE`, which is checked. It is kept in memory by every copy of a shard and comes back with what the copy replays of
     /// its log. What may be lost is the memory of a shard with no replica, when its node starts again after a flush: a write that
     /// was given up on, and waits in another node for that very restart, would find nothing. `SHARD_WAIT` bounds that wait
     /// to seconds.

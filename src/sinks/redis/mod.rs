@@ -7,7 +7,7 @@
 //! what is written there: an older owner changes nothing in the slots that the new one has written to, and nowhere a document
 //! that it has written.
 //!
-//! Deletes leave their version behind for [`KEPT`]. Requests carry the latest time, by the server's own clock, at which they
+//! Deletes leave their version behind for `KEPT`. Requests carry the latest time, by the server's own clock, at which they
 //! may still be done: what was given up on is refused long before its delete is forgotten.
 //!
 //! A restart or a failover of Redis may lose what it had answered for, and looks whole: `health` says how that is noticed.

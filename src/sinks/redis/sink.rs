@@ -337,7 +337,7 @@ impl DocumentSink for RedisSink {
         Some(&self.meter)
     }
 
-    /// The record keeps them for [`KEPT`], which is far longer than [`LATE_FOR`].
+    /// The record keeps them for `KEPT`, which is far longer than `LATE_FOR`.
     fn remembers_deletes(&self) -> bool {
         true
     }
