@@ -41,7 +41,7 @@ pub fn document(
             SinkKind::Redis if sink.options.redis_kind().is_member() => {
                 membership(projection, sink, key_text, &mut evaluator, out)?;
             }
-            _ => fields(sink, key_text, &mut evaluator, out)?,
+            _ => fields(sink, &mut evaluator, out)?,
         }
         mark(&projection.name, version, out);
         Ok(())
@@ -53,12 +53,7 @@ pub fn document(
 }
 
 /// The fields of `as`, each followed by a comma.
-fn fields<'a>(
-    sink: &'a Into,
-    key_text: &str,
-    evaluator: &mut Evaluator<'_, 'a>,
-    out: &mut Vec<u8>,
-) -> Result<(), Box<Fault>> {
+fn fields<'a>(sink: &'a Into, evaluator: &mut Evaluator<'_, 'a>, out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
     let style = Style {
         decimals: sink.options.decimals,
         ints_as_text: sink.options.ints_as_text,
@@ -66,13 +61,6 @@ fn fields<'a>(
         omit_none: sink.options.omit_none,
     };
     for (name, expr) in &sink.document {
-        if sink.kind == SinkKind::Cosmos && **name == *"id" && sink.options.id.is_some() {
-            // The document and who asks for it call it the same.
-            out.extend_from_slice(b"\"id\":");
-            json::write_text(&cosmos_id(sink, key_text, evaluator)?, out);
-            out.push(b',');
-            continue;
-        }
         let value = evaluator.eval(expr)?;
         if style.omit_none && value.is_none() {
             continue;
@@ -209,6 +197,13 @@ fn with_key<'a, T>(
 }
 
 fn cosmos_id<'a>(sink: &'a Into, key_text: &str, evaluator: &mut Evaluator<'_, 'a>) -> Result<String, Box<Fault>> {
+    if let Some(expr) = &sink.options.id
+        && sink.document.iter().any(|(name, _)| **name == *"id")
+    {
+        // The document shows it as its author wrote it, and is asked for by what it shows.
+        let id = evaluator.eval(expr)?;
+        return Ok(text::of(&id, &expr.ty));
+    }
     let id = id(sink, key_text, evaluator)?;
     let mut escaped = String::with_capacity(id.len());
     ForCosmos(&mut escaped).write_str(&id).expect("writing to a string cannot fail");

@@ -190,11 +190,13 @@ fn ids_are_escaped_for_the_target_and_templates_part_by_part() {
     let parts = vec![expr(ExprKind::Key(0), TEXT), text("-é"), expr(ExprKind::Key(0), TEXT)];
     projection.sinks[0].options.id = Some(expr(ExprKind::Interpolate(parts), TEXT));
     assert_eq!(id(&projection, "a-b").0, "a%2Db-éa-b");
-    // A document that names an id has it once, where it stands, and as it is asked for.
+    // A document that names an id has it once, as it stands there, and is asked for by that.
     projection.sinks[0].options.id = Some(expr(ExprKind::Key(0), TEXT));
     projection.sinks[0].document.push(("id".into(), expr(ExprKind::Key(0), TEXT)));
-    assert_eq!(id(&projection, "a%7C1").0, "a%7C1");
+    assert_eq!(id(&projection, "a%7C1").0, "a|1");
     assert_eq!(document(&projection, "a1", &row).unwrap().matches("\"id\"").count(), 1);
+    let asked = render::cosmos_document_id(&projection, &projection.sinks[0], "a%7C1", &mut Scratch::default());
+    assert_eq!(asked.unwrap(), "a|1");
 }
 
 #[test]

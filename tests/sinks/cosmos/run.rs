@@ -88,11 +88,13 @@ fn kills_change_no_document() {
     site.wait_until("equal", &mut running, || holder.is_equal(&expected));
     running.kill();
     let first = holder.versions(&expected);
-    // A later run has nothing to write.
+    // A later run may send again what was not yet known to be settled, and nothing else.
     let mut running = site.run();
     site.wait_until("ready", &mut running, || site.get("/readyz").is_some());
     running.kill();
-    assert_eq!(holder.versions(&expected), first);
+    assert!(holder.is_equal(&expected));
+    let later = holder.versions(&expected);
+    assert!(first.iter().all(|(key, version)| later[key] >= *version), "{first:?} went back to {later:?}");
 }
 
 const ACCOUNTS: usize = 400;
